@@ -1,0 +1,334 @@
+/**
+ * LZ4 frames (the LZ4 project's "Frame Format" and "Block Format"), as far as dqlite's snapshot files
+ * need them (raft and disk spec section 5.8): a streaming decoder for what C dqlite writes, and a writer that does
+ * not compress: a frame of stored blocks is valid for every reader and costs one checksum pass.
+ *
+ * The content size must be present, as C dqlite's own readers demand. Both directions hold at most one
+ * block plus 64 KiB, whatever the size of the content.
+ */
+
+import { assert } from './assert.ts';
+import { DecodeError } from './bytes.ts';
+import { XxHash32, xxhash32 } from './xxhash32.ts';
+
+const MAGIC = 0x184d2204;
+/** Magic, flags, block descriptor, content size, header checksum. */
+const HEADER_SIZE = 15;
+const WORD_SIZE = 4;
+
+const VERSION_MASK = 0xc0;
+const VERSION = 0x40;
+const FLAG_INDEPENDENT_BLOCKS = 0x20;
+const FLAG_BLOCK_CHECKSUM = 0x10;
+const FLAG_CONTENT_SIZE = 0x08;
+const FLAG_CONTENT_CHECKSUM = 0x04;
+const FLAG_RESERVED = 0x02;
+const FLAG_DICTIONARY_ID = 0x01;
+
+/** In a block's size word: the block is not compressed. */
+const STORED = 0x80000000;
+/** Block sizes by the code in the block descriptor are 4 to the power of (code + 4): 64 KiB to 4 MiB. */
+const MIN_BLOCK_CODE = 4;
+const MAX_BLOCK_CODE = 7;
+/** How far back a match can reach. */
+const HISTORY_SIZE = 65536;
+const MIN_MATCH_SIZE = 4;
+/** Below this size a loop over the bytes is faster than the call of a native copy. */
+const NATIVE_COPY_MIN_SIZE = 32;
+
+/** Block size of the frames that are written here. */
+const STORED_BLOCK_SIZE = 65536;
+
+/** Whether a file that begins with these bytes is an LZ4 frame. */
+export function isLz4Frame(bytes: Uint8Array): boolean {
+  return bytes.length >= WORD_SIZE && viewOf(bytes).getUint32(0, true) === MAGIC;
+}
+
+/**
+ * Decodes one frame from chunks of any split and gives its content to `output`, block by block. A block
+ * is valid only during the call. Throws DecodeError, with the offset in the frame, and is of no use then.
+ * What was given out is known to be right only after `finish`.
+ */
+export class Lz4FrameDecoder {
+  readonly #output: (content: Uint8Array) => void;
+  readonly #checksum = new XxHash32();
+  #state: 'header' | 'blockSize' | 'block' | 'contentChecksum' | 'end' = 'header';
+  /** Size of the piece that the state waits for, and how much of it is in `#buffer`. */
+  #wanted = HEADER_SIZE;
+  #gathered = 0;
+  #buffer = new Uint8Array(HEADER_SIZE);
+  /** Offset in the frame of that piece. */
+  #offset = 0;
+  #flags = 0;
+  #blockSizeMax = 0;
+  #blockStored = false;
+  #contentSize = 0;
+  #produced = 0;
+  /** The last 64 KiB of content, if blocks are linked, followed by room for one block. */
+  #window = new Uint8Array(0);
+
+  constructor(output: (content: Uint8Array) => void) {
+    this.#output = output;
+  }
+
+  push(chunk: Uint8Array): void {
+    let position = 0;
+    while (position < chunk.length) {
+      if (this.#state === 'end') throw new DecodeError('LZ4 frame: bytes after the end', this.#offset);
+      const part = chunk.subarray(position, position + this.#wanted - this.#gathered);
+      position += part.length;
+      let piece = part;
+      if (part.length < this.#wanted) {
+        this.#buffer.set(part, this.#gathered);
+        this.#gathered += part.length;
+        if (this.#gathered < this.#wanted) return;
+        piece = this.#buffer.subarray(0, this.#wanted);
+        this.#gathered = 0;
+      }
+      this.#consume(piece);
+      this.#offset += piece.length;
+    }
+  }
+
+  /** To be called after the last chunk: the frame must be complete. */
+  finish(): void {
+    if (this.#state !== 'end') throw new DecodeError('LZ4 frame: ends too early', this.#offset + this.#gathered);
+  }
+
+  #consume(piece: Uint8Array): void {
+    switch (this.#state) {
+      case 'header':
+        this.#readHeader(piece);
+        break;
+      case 'blockSize':
+        this.#readBlockSize(viewOf(piece).getUint32(0, true));
+        break;
+      case 'block':
+        this.#readBlock(piece);
+        this.#expect('blockSize', WORD_SIZE);
+        break;
+      case 'contentChecksum':
+        this.#check(this.#checksum.digest(), piece, 0, 'content');
+        this.#expect('end', 0);
+        break;
+      case 'end':
+        break;
+    }
+  }
+
+  #expect(state: 'blockSize' | 'block' | 'contentChecksum' | 'end', size: number): void {
+    this.#state = state;
+    this.#wanted = size;
+  }
+
+  #has(flag: number): boolean {
+    return (this.#flags & flag) !== 0;
+  }
+
+  #readHeader(header: Uint8Array): void {
+    const view = viewOf(header);
+    if (!isLz4Frame(header)) throw new DecodeError('LZ4 frame: wrong magic', 0);
+    this.#flags = view.getUint8(4);
+    if ((this.#flags & VERSION_MASK) !== VERSION || this.#has(FLAG_RESERVED)) {
+      throw new DecodeError('LZ4 frame: unknown version', 4);
+    }
+    if (this.#has(FLAG_DICTIONARY_ID)) throw new DecodeError('LZ4 frame: needs a dictionary', 4);
+    if (!this.#has(FLAG_CONTENT_SIZE)) throw new DecodeError('LZ4 frame: no content size', 4);
+    const blockCode = view.getUint8(5) >>> 4;
+    if (blockCode < MIN_BLOCK_CODE || blockCode > MAX_BLOCK_CODE || (view.getUint8(5) & 0x0f) !== 0) {
+      throw new DecodeError('LZ4 frame: unknown block size', 5);
+    }
+    const contentSize = view.getBigUint64(6, true);
+    if (contentSize > Number.MAX_SAFE_INTEGER) throw new DecodeError('LZ4 frame: content size too large', 6);
+    if (view.getUint8(14) !== headerChecksum(header)) throw new DecodeError('LZ4 frame: wrong header checksum', 14);
+    this.#contentSize = Number(contentSize);
+    this.#blockSizeMax = 4 ** (blockCode + 4);
+    this.#buffer = new Uint8Array(this.#blockSizeMax + WORD_SIZE);
+    this.#window = new Uint8Array(HISTORY_SIZE + this.#blockSizeMax);
+    this.#expect('blockSize', WORD_SIZE);
+  }
+
+  #readBlockSize(word: number): void {
+    if (word === 0) {
+      if (this.#produced !== this.#contentSize) {
+        const sizes = `${this.#produced} bytes of content instead of ${this.#contentSize}`;
+        throw new DecodeError(`LZ4 frame: ${sizes}`, this.#offset);
+      }
+      if (this.#has(FLAG_CONTENT_CHECKSUM)) this.#expect('contentChecksum', WORD_SIZE);
+      else this.#expect('end', 0);
+      return;
+    }
+    this.#blockStored = word >= STORED;
+    const size = word % STORED;
+    if (size > this.#blockSizeMax) throw new DecodeError(`LZ4 frame: block of ${size} bytes`, this.#offset);
+    this.#expect('block', size + (this.#has(FLAG_BLOCK_CHECKSUM) ? WORD_SIZE : 0));
+  }
+
+  #readBlock(piece: Uint8Array): void {
+    let block = piece;
+    if (this.#has(FLAG_BLOCK_CHECKSUM)) {
+      block = piece.subarray(0, piece.length - WORD_SIZE);
+      this.#check(xxhash32(block), piece, block.length, 'block');
+    }
+    const linked = !this.#has(FLAG_INDEPENDENT_BLOCKS);
+    const sizeMax = Math.min(this.#blockSizeMax, this.#contentSize - this.#produced);
+    let content = block;
+    if (!this.#blockStored) {
+      const oldest = HISTORY_SIZE - (linked ? Math.min(HISTORY_SIZE, this.#produced) : 0);
+      const end = decompress(block, this.#window, oldest, HISTORY_SIZE + sizeMax, this.#offset);
+      content = this.#window.subarray(HISTORY_SIZE, end);
+    } else {
+      if (block.length > sizeMax) throw new DecodeError('LZ4 frame: more content than announced', this.#offset);
+      if (linked) this.#window.set(block, HISTORY_SIZE);
+    }
+    this.#produced += content.length;
+    this.#checksum.update(content);
+    this.#output(content);
+    if (linked) this.#window.copyWithin(0, content.length, content.length + HISTORY_SIZE);
+  }
+
+  /** Compares with the checksum that is stored at `position` of the current piece. */
+  #check(checksum: number, piece: Uint8Array, position: number, what: string): void {
+    if (checksum === viewOf(piece).getUint32(position, true)) return;
+    throw new DecodeError(`LZ4 frame: wrong ${what} checksum`, this.#offset + position);
+  }
+}
+
+/**
+ * Decompresses one block into `window` from HISTORY_SIZE up to at most `limit`, and returns where it
+ * ended. Matches may reach back to `oldest`. `blockOffset` is for errors.
+ */
+function decompress(
+  block: Uint8Array,
+  window: Uint8Array,
+  oldest: number,
+  limit: number,
+  blockOffset: number,
+): number {
+  let from = 0;
+  let to = HISTORY_SIZE;
+  for (;;) {
+    const token = block[from++] ?? fail('ends without literals', blockOffset + from);
+    let size = token >>> 4;
+    if (size === 15) {
+      for (let more = 255; more === 255; size += more) more = block[from++] ?? fail('ends inside a length', blockOffset + from);
+    }
+    if (size > block.length - from) fail('ends inside literals', blockOffset + from);
+    if (size > limit - to) fail('more content than allowed', blockOffset + from);
+    if (size < NATIVE_COPY_MIN_SIZE) {
+      for (let i = 0; i < size; i++) window[to + i] = block[from + i]!;
+    } else {
+      window.set(block.subarray(from, from + size), to);
+    }
+    from += size;
+    to += size;
+    if (from === block.length) return to;
+
+    if (block.length - from < 2) fail('ends inside a distance', blockOffset + from);
+    const distance = block[from]! | (block[from + 1]! << 8);
+    if (distance === 0 || distance > to - oldest) fail(`match at distance ${distance}`, blockOffset + from);
+    from += 2;
+    size = token & 15;
+    if (size === 15) {
+      for (let more = 255; more === 255; size += more) more = block[from++] ?? fail('ends inside a length', blockOffset + from);
+    }
+    size += MIN_MATCH_SIZE;
+    if (size > limit - to) fail('more content than allowed', blockOffset + from);
+    copyMatch(window, to, distance, size);
+    to += size;
+  }
+}
+
+function fail(what: string, offset: number): never {
+  throw new DecodeError(`LZ4 block: ${what}`, offset);
+}
+
+/** Copies `size` bytes from `distance` before `to`. Where the ranges overlap, the start repeats itself. */
+function copyMatch(window: Uint8Array, to: number, distance: number, size: number): void {
+  if (size < NATIVE_COPY_MIN_SIZE) {
+    for (let i = to; i < to + size; i++) window[i] = window[i - distance]!;
+    return;
+  }
+  const from = to - distance;
+  const end = to + size;
+  // What is there already doubles with every copy.
+  for (let position = to; position < end; ) {
+    const part = Math.min(position - from, end - position);
+    window.copyWithin(position, from, from + part);
+    position += part;
+  }
+}
+
+/** Exact size of the frame that `StoredFrameWriter` makes of a content. */
+export function storedFrameSize(contentSize: number): number {
+  const blockCount = Math.ceil(contentSize / STORED_BLOCK_SIZE);
+  return HEADER_SIZE + contentSize + WORD_SIZE * (blockCount + 2);
+}
+
+/**
+ * Writes a frame of stored blocks: `header`, any number of `push`, `finish`. The results, one after the
+ * other, are the frame. Content is not copied: `push` returns views of its argument between size words.
+ */
+export class StoredFrameWriter {
+  readonly #contentSize: number;
+  readonly #checksum = new XxHash32();
+  #contentLeft: number;
+  #blockLeft = 0;
+
+  constructor(contentSize: number) {
+    this.#contentSize = contentSize;
+    this.#contentLeft = contentSize;
+  }
+
+  header(): Uint8Array {
+    const header = new Uint8Array(HEADER_SIZE);
+    const view = viewOf(header);
+    view.setUint32(0, MAGIC, true);
+    view.setUint8(4, VERSION | FLAG_INDEPENDENT_BLOCKS | FLAG_CONTENT_SIZE | FLAG_CONTENT_CHECKSUM);
+    view.setUint8(5, MIN_BLOCK_CODE << 4);
+    view.setBigUint64(6, BigInt(this.#contentSize), true);
+    view.setUint8(14, headerChecksum(header));
+    return header;
+  }
+
+  push(chunk: Uint8Array): Uint8Array[] {
+    assert(chunk.length <= this.#contentLeft, 'more content than the LZ4 header announces');
+    this.#checksum.update(chunk);
+    const pieces: Uint8Array[] = [];
+    for (let position = 0; position < chunk.length; ) {
+      if (this.#blockLeft === 0) {
+        this.#blockLeft = Math.min(STORED_BLOCK_SIZE, this.#contentLeft);
+        pieces.push(word(STORED + this.#blockLeft));
+      }
+      const piece = chunk.subarray(position, position + this.#blockLeft);
+      pieces.push(piece);
+      position += piece.length;
+      this.#blockLeft -= piece.length;
+      this.#contentLeft -= piece.length;
+    }
+    return pieces;
+  }
+
+  /** The end mark and the content checksum. */
+  finish(): Uint8Array {
+    assert(this.#contentLeft === 0, 'less content than the LZ4 header announces');
+    const trailer = new Uint8Array(2 * WORD_SIZE);
+    trailer.set(word(this.#checksum.digest()), WORD_SIZE);
+    return trailer;
+  }
+}
+
+/** The second byte of the hash over what lies between the magic and the checksum itself. */
+function headerChecksum(header: Uint8Array): number {
+  return (xxhash32(header.subarray(4, HEADER_SIZE - 1)) >>> 8) & 0xff;
+}
+
+function word(value: number): Uint8Array {
+  const bytes = new Uint8Array(WORD_SIZE);
+  viewOf(bytes).setUint32(0, value, true);
+  return bytes;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,223 @@
+/**
+ * A SQLite connection over a page store, set up as dqlite's are (wire spec section 6.1): foreign keys on,
+ * double-quoted strings allowed, extended result codes, no busy handler; and with the limits of design rule 25.
+ */
+
+import { assert } from '../lib/assert.ts';
+import { schemaCookie, type PageStore } from '../pages/index.ts';
+import { authorize, FACT_SESSION } from './authorizer.ts';
+import {
+  AUTHORIZER_DENY,
+  DBCONFIG_DEFENSIVE,
+  DBCONFIG_DQS_DDL,
+  DBCONFIG_DQS_DML,
+  DBCONFIG_ENABLE_FKEY,
+  LIMIT_LENGTH,
+  LIMIT_LIKE_PATTERN_LENGTH,
+  OPEN_READWRITE_CREATE,
+  PREPARE_PERSISTENT,
+  SQLITE_DONE,
+  SQLITE_NOMEM,
+  SQLITE_OK,
+  SQLITE_ROW,
+  TXN_WRITE,
+} from './constants.ts';
+import { SqliteError } from './error.ts';
+import { MainFile } from './main-file.ts';
+import type { Sqlite } from './sqlite.ts';
+import { Statement } from './statement.ts';
+import { Budget } from './temp-file.ts';
+import type { Pointer } from './wasm.ts';
+
+/**
+ * `shared`: used by all clients for autocommit reads, so a statement that needs or leaves connection state does
+ * not compile there. `session`: belongs to one client.
+ */
+export type Role = 'shared' | 'session';
+
+/** LIKE and GLOB patterns recurse on the native stack: 24 kB of pattern overflow it. */
+const MAX_PATTERN_LENGTH = 1000;
+
+const encoder = new TextEncoder();
+
+export class Connection {
+  readonly sqlite: Sqlite;
+  readonly role: Role;
+  readonly file: MainFile;
+  readonly pointer: Pointer;
+  readonly #budget: Budget;
+  /** What the authorizer learnt during the compilation that runs. */
+  #facts = 0;
+  /** SQL of our own is running: no authorization. */
+  #trusted = true;
+  #compiling = false;
+  /** Schema cookie that this connection's schema was read at, -1 before the first time. */
+  #schemaCookie = -1;
+  #schemaProbe: Statement | undefined = undefined;
+
+  constructor(sqlite: Sqlite, store: PageStore, role: Role) {
+    this.sqlite = sqlite;
+    this.role = role;
+    this.file = new MainFile(store);
+    this.#budget = new Budget(sqlite.limits.tempBytesPerConnection, sqlite.tempBudget);
+    const { exports, heap, vfs } = sqlite;
+    const name = sqlite.takeScratch(8);
+    heap.bytes.set(encoder.encode('dqlite\0'), name);
+    vfs.opening = this.file;
+    const code = exports.sqlite3_open_v2(name, sqlite.out, OPEN_READWRITE_CREATE, 0);
+    vfs.opening = undefined;
+    this.pointer = heap.uint32(sqlite.out);
+    if (code !== SQLITE_OK) {
+      if (this.pointer !== 0) exports.sqlite3_close_v2(this.pointer);
+      throw new SqliteError(code, 'the database could not be opened');
+    }
+    sqlite.connections.add(this);
+    exports.sqlite3_extended_result_codes(this.pointer, 1);
+    exports.sqlite3_set_authorizer(this.pointer, sqlite.authorizerCallback, 0);
+    for (const option of [DBCONFIG_ENABLE_FKEY, DBCONFIG_DEFENSIVE, DBCONFIG_DQS_DML, DBCONFIG_DQS_DDL]) {
+      exports.sqlite3__wasm_db_config_ip(this.pointer, option, 1, 0);
+    }
+    exports.sqlite3_limit(this.pointer, LIMIT_LENGTH, sqlite.limits.maxValueBytes);
+    exports.sqlite3_limit(this.pointer, LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_LENGTH);
+    this.execute(
+      `PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA temp_store=1;
+       PRAGMA hard_heap_limit=${sqlite.limits.heapBytes}; PRAGMA cache_size=-${sqlite.limits.cacheKib}`,
+    );
+    exports.sqlite3_progress_handler(this.pointer, sqlite.progressOpcodes, sqlite.progressCallback, 0);
+  }
+
+  get autocommit(): boolean {
+    return this.sqlite.exports.sqlite3_get_autocommit(this.pointer) !== 0;
+  }
+
+  /** Whether a transaction has begun to write. */
+  get isWriting(): boolean {
+    return this.sqlite.exports.sqlite3_txn_state(this.pointer, 0) === TXN_WRITE;
+  }
+
+  get changes(): number {
+    return this.sqlite.exports.sqlite3_changes(this.pointer);
+  }
+
+  get lastInsertRowid(): bigint {
+    return this.sqlite.exports.sqlite3_last_insert_rowid(this.pointer);
+  }
+
+  /** Makes this the connection that callbacks mean. To be called before anything that compiles or steps. */
+  activate(): void {
+    this.sqlite.active = this;
+    this.sqlite.vfs.budget = this.#budget;
+  }
+
+  /**
+   * Compiles the first statement of `sql` from `offset` on; undefined if there is none (blanks, comments).
+   * `facts` and `denied` of the connection tell more afterwards, also after an error.
+   */
+  prepare(sql: Uint8Array, offset = 0, persistent = false): { statement: Statement | undefined; tail: number } {
+    const { sqlite } = this;
+    this.activate();
+    this.#readSchemaOfView();
+    const size = sql.length - offset;
+    const text = sqlite.takeScratch(size + 1);
+    try {
+      const { bytes } = sqlite.heap;
+      bytes.set(offset === 0 ? sql : sql.subarray(offset), text);
+      bytes[text + size] = 0;
+      this.#facts = 0;
+      this.#compiling = true;
+      const flags = persistent ? PREPARE_PERSISTENT : 0;
+      const code = sqlite.exports.sqlite3_prepare_v3(this.pointer, text, size + 1, flags, sqlite.out, sqlite.out + 4);
+      this.#compiling = false;
+      if (code !== SQLITE_OK) throw this.error(code);
+      const pointer = sqlite.heap.uint32(sqlite.out);
+      const tail = offset + sqlite.heap.uint32(sqlite.out + 4) - text;
+      return { statement: pointer === 0 ? undefined : new Statement(this, pointer, this.#facts), tail };
+    } finally {
+      this.#compiling = false;
+      sqlite.giveScratch(text);
+    }
+  }
+
+  /** What the last compilation was found to touch (FACT_*), also if it failed. */
+  get facts(): number {
+    return this.#facts;
+  }
+
+  /** Compiles SQL of our own and keeps it: no authorization, must succeed. */
+  prepareOwn(sql: string): Statement {
+    this.#trusted = true;
+    this.activate();
+    try {
+      const { statement } = this.prepare(encoder.encode(sql), 0, true);
+      assert(statement !== undefined, 'an empty statement of our own');
+      return statement;
+    } finally {
+      this.#trusted = false;
+    }
+  }
+
+  /** Runs SQL of our own, without authorization and results. */
+  execute(sql: string): void {
+    const { sqlite } = this;
+    this.activate();
+    this.#trusted = true;
+    const text = encoder.encode(`${sql}\0`);
+    const pointer = sqlite.takeScratch(text.length);
+    sqlite.heap.bytes.set(text, pointer);
+    const code = sqlite.exports.sqlite3_exec(this.pointer, pointer, 0, 0, 0);
+    sqlite.giveScratch(pointer);
+    this.#trusted = false;
+    if (code !== SQLITE_OK) throw this.error(code);
+  }
+
+  /** The authorizer's answer for this connection. */
+  authorize(action: number, first: Pointer, second: Pointer, schema: Pointer): number {
+    if (this.#trusted) return SQLITE_OK;
+    const verdict = authorize(this.sqlite.heap, action, first, second, schema);
+    // Statements that SQLite runs for its own purposes (FTS5, VACUUM) are compiled while another one steps.
+    if (!this.#compiling) return verdict.answer;
+    this.#facts |= verdict.facts;
+    return this.role === 'shared' && (verdict.facts & FACT_SESSION) !== 0 ? AUTHORIZER_DENY : verdict.answer;
+  }
+
+  /** The error of the last call on this connection, with the cause that a callback has recorded in place of SQLite's words. */
+  error(code: number): SqliteError {
+    const { exports, heap, vfs } = this.sqlite;
+    const cause = vfs.takeCause();
+    if (code === SQLITE_NOMEM) return new SqliteError(code, 'out of memory');
+    const message = cause ?? heap.string(exports.sqlite3_errmsg(this.pointer)) ?? 'unknown error';
+    return new SqliteError(code, message, exports.sqlite3_error_offset(this.pointer));
+  }
+
+  /** Finalizes all statements and closes. A rollback is implied. */
+  close(): void {
+    const { exports, connections } = this.sqlite;
+    this.activate();
+    for (;;) {
+      const statement = exports.sqlite3_next_stmt(this.pointer, 0);
+      if (statement === 0) break;
+      exports.sqlite3_finalize(statement);
+    }
+    const code = exports.sqlite3_close_v2(this.pointer);
+    connections.delete(this);
+    this.sqlite.active = undefined;
+    // close_v2 answers OK and leaves a zombie when a statement is left.
+    assert(code === SQLITE_OK && !this.file.isOpen, 'a connection did not close');
+  }
+
+  /**
+   * SQLite compiles with the schema it has parsed last, whatever version the connection looks at now. If the
+   * schema cookie at this view is another one, a statement that reads the schema brings it up to date.
+   */
+  #readSchemaOfView(): void {
+    const { file } = this;
+    const image = file.set?.imageOf(1) ?? file.store.imageAt(1, file.version);
+    const cookie = schemaCookie(file.store.slabs.bytesOf(image), file.store.slabs.offsetOf(image));
+    if (cookie === this.#schemaCookie || this.#trusted) return;
+    this.#schemaCookie = cookie;
+    this.#schemaProbe ??= this.prepareOwn('SELECT 1 FROM sqlite_schema LIMIT 0');
+    const code = this.#schemaProbe.step();
+    this.#schemaProbe.reset();
+    if (code !== SQLITE_DONE && code !== SQLITE_ROW) throw this.error(code);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * One running instance of SQLite's WebAssembly module, and what its connections share: the heap, the VFS,
+ * scratch memory, callbacks for limits and authorization.
+ *
+ * An instance can break (design rule 24): a trap or a stack overflow inside WASM leaves it in an unknown state.
+ * `run` turns that into `InstanceBroken`; nothing may be called on the instance afterwards, and the owner makes
+ * a new one over the same page stores.
+ */
+
+import { assert } from '../lib/assert.ts';
+import type { PageStore } from '../pages/index.ts';
+import { Connection, type Role } from './connection.ts';
+import { InstanceBroken, SqliteError } from './error.ts';
+import { Heap } from './heap.ts';
+import { Budget } from './temp-file.ts';
+import { Vfs, type Environment } from './vfs.ts';
+import { instantiate, type Exports, type Pointer, type SqliteModule } from './wasm.ts';
+
+export interface SqliteLimits {
+  /** Largest value (text, blob, row) in bytes. */
+  readonly maxValueBytes: number;
+  /** Most bytes of pages that one transaction may change. */
+  readonly maxTransactionBytes: number;
+  /** Bytes the SQL engine may allocate in its heap, all connections together. */
+  readonly heapBytes: number;
+  /** Bytes of temporary files per connection and for all. */
+  readonly tempBytesPerConnection: number;
+  readonly tempBytes: number;
+  /** Page cache of one connection, in KiB. */
+  readonly cacheKib: number;
+}
+
+/** Scratch memory in the WASM heap that is never freed: parameters and SQL of usual size. */
+const SCRATCH_SIZE = 64 * 1024;
+/** Virtual machine instructions between two looks at the clock: costs nothing measurable. */
+const PROGRESS_OPCODES = 1000;
+
+export class Sqlite {
+  readonly exports: Exports;
+  readonly heap: Heap;
+  readonly vfs: Vfs;
+  readonly limits: SqliteLimits;
+  readonly tempBudget: Budget;
+  readonly environment: Environment;
+  /** Pointers to the two callbacks that each connection installs. */
+  readonly progressCallback: Pointer;
+  readonly authorizerCallback: Pointer;
+  readonly progressOpcodes: number = PROGRESS_OPCODES;
+  /** Scratch memory; valid until the next use by anyone. */
+  readonly #scratch: Pointer;
+  /** Two words for results returned through pointers. */
+  readonly out: Pointer;
+  /** The connection whose statement is compiling or running. */
+  active: Connection | undefined = undefined;
+  /** When the running statement is stopped, on the monotonic clock. */
+  deadlineMs: number = Infinity;
+  /** Set by whoever wants the running statement to stop at the next look at the clock. */
+  onProgress: () => void = () => {};
+  broken: unknown = undefined;
+  readonly connections: Set<Connection> = new Set();
+
+  static async create(environment: Environment, limits: SqliteLimits): Promise<Sqlite> {
+    return new Sqlite(await instantiate(), environment, limits);
+  }
+
+  private constructor(module: SqliteModule, environment: Environment, limits: SqliteLimits) {
+    const { wasm } = module;
+    this.exports = wasm.exports;
+    this.environment = environment;
+    this.limits = limits;
+    this.tempBudget = new Budget(limits.tempBytes);
+    this.heap = new Heap(wasm.memory);
+    this.vfs = new Vfs(module, this.heap, environment);
+    this.vfs.maxTransactionPages = Math.floor(limits.maxTransactionBytes / 4096);
+    this.#scratch = this.exports.sqlite3_malloc(SCRATCH_SIZE);
+    this.out = this.exports.sqlite3_malloc(16);
+    this.progressCallback = wasm.installFunction((_context: Pointer) => this.#progress(), 'i(p)');
+    this.authorizerCallback = wasm.installFunction(
+      (_context: Pointer, action: number, first: Pointer, second: Pointer, schema: Pointer, _trigger: Pointer) =>
+        this.#authorize(action, first, second, schema),
+      'i(pipppp)',
+    );
+  }
+
+  /** Runs what calls into WASM. Whatever else than a SqliteError comes out means that the instance is broken. */
+  run<T>(work: () => T): T {
+    assert(this.broken === undefined, 'a broken SQLite instance was used');
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof SqliteError) throw error;
+      this.broken = error;
+      throw new InstanceBroken(error);
+    }
+  }
+
+  open(store: PageStore, role: Role): Connection {
+    return new Connection(this, store, role);
+  }
+
+  /** Memory for `size` bytes that the callee copies at once. Give it back with `giveScratch`. */
+  takeScratch(size: number): Pointer {
+    if (size <= SCRATCH_SIZE) return this.#scratch;
+    const pointer = this.exports.sqlite3_malloc(size);
+    if (pointer === 0) throw new SqliteError(7, 'out of memory');
+    return pointer;
+  }
+
+  giveScratch(pointer: Pointer): void {
+    if (pointer !== this.#scratch) this.exports.sqlite3_free(pointer);
+  }
+
+  #progress(): number {
+    try {
+      this.onProgress();
+      if (this.environment.monotonicMs() <= this.deadlineMs) return 0;
+      this.vfs.cause = 'the statement ran longer than one step may take (maxStepMs)';
+      return 1;
+    } catch (error) {
+      this.vfs.defect = error;
+      return 1;
+    }
+  }
+
+  #authorize(action: number, first: Pointer, second: Pointer, schema: Pointer): number {
+    try {
+      return this.active === undefined ? 0 : this.active.authorize(action, first, second, schema);
+    } catch (error) {
+      this.vfs.defect = error;
+      return 1;
+    }
+  }
+}
