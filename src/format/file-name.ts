@@ -4,6 +4,8 @@
  * `formatFileName` are inverse to each other.
  */
 
+import { unreachable } from '../lib/assert.ts';
+
 export type FileName =
   /** Closed segment: entries `first` to `last`. */
   | { readonly kind: 'closed'; readonly first: number; readonly last: number }
@@ -40,6 +42,8 @@ export function formatFileName(name: FileName): string {
       return `${snapshotStem(name)}.meta`;
     case 'temporary':
       return `${TEMPORARY_PREFIX}${name.of}`;
+    default:
+      return unreachable(name);
   }
 }
 

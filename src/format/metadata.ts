@@ -56,10 +56,7 @@ export function decodeMetadata(bytes: Uint8Array): Metadata {
 }
 
 /** The state that the contents of both files tell. A file that does not exist is `undefined`. */
-export function chooseMetadata(
-  metadata1: Uint8Array | undefined,
-  metadata2: Uint8Array | undefined,
-): MetadataChoice {
+export function chooseMetadata(metadata1: Uint8Array | undefined, metadata2: Uint8Array | undefined): MetadataChoice {
   const first = chooseFrom('metadata1', metadata1);
   const second = chooseFrom('metadata2', metadata2);
   if (first.kind === 'damaged') return first;

@@ -5,7 +5,7 @@
  * last apart.
  */
 
-import { DecodeError, WORD_SIZE } from '../lib/bytes.ts';
+import { DecodeError, Reader, WORD_SIZE } from '../lib/bytes.ts';
 import { crc32 } from '../lib/crc32.ts';
 import { type FileScan, FileWindow } from './file-window.ts';
 import {
@@ -13,6 +13,7 @@ import {
   BATCH_PREFIX_SIZE,
   batchDataCrc,
   batchHeaderSize,
+  CRCS_SIZE,
   decodeDescriptors,
   DESCRIPTOR_SIZE,
   isBatchHeaderIntact,
@@ -63,7 +64,7 @@ export function* scanSegment(fileSize: number, onBatch: (batch: Batch) => void):
   if (fileSize < SEGMENT_HEADER_SIZE) {
     return (yield* isZeroFrom(file, 0)) ? { kind: 'unused' } : { kind: 'truncated', end: 0, resumeOffset: fileSize };
   }
-  const format = viewOf(yield* file.exactly(0, SEGMENT_HEADER_SIZE)).getBigUint64(0, true);
+  const format = new Reader(yield* file.exactly(0, SEGMENT_HEADER_SIZE)).uint64('format');
   if (format === 0n && (yield* isZeroFrom(file, SEGMENT_HEADER_SIZE))) return { kind: 'unused' };
   if (format !== SEGMENT_FORMAT) return { kind: 'wrongFormat', format };
 
@@ -108,7 +109,7 @@ export function* findLaterBatch(fileSize: number, start: number): FileScan<numbe
  * word, so batches begin at whole words only.
  */
 function findCandidate(bytes: Uint8Array, sizeLeft: number): number | undefined {
-  const view = viewOf(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let offset = 0; offset + batchHeaderSize(1) <= bytes.length; offset += WORD_SIZE) {
     const count = view.getUint32(offset + 8, true);
     if (count === 0 || count > BATCH_ENTRIES_MAX || view.getUint32(offset + 12, true) !== 0) continue;
@@ -126,7 +127,7 @@ function* readBatch(file: FileWindow, offset: number): FileScan<Batch | BatchFau
     if (yield* isZeroFrom(file, offset)) return { kind: 'zeroTail', end: offset };
     return { kind: 'truncated', end: offset, resumeOffset: file.fileSize };
   }
-  const count = viewOf(yield* file.exactly(offset, BATCH_PREFIX_SIZE)).getBigUint64(8, true);
+  const count = new Reader(yield* file.exactly(offset, BATCH_PREFIX_SIZE), CRCS_SIZE).uint64('entry count');
   // Zeros have the CRC 0 and would pass for an intact header: the count is looked at first.
   if (count === 0n && (yield* isZeroFrom(file, offset))) return { kind: 'zeroTail', end: offset };
   // Until the header is known to be intact, nothing it says about its size can be skipped.
@@ -160,7 +161,7 @@ function describedEntries(header: Uint8Array, dataOffset: number): StoredEntry[]
 
 function* rangeCrc(file: FileWindow, start: number, end: number): FileScan<number> {
   let crc = 0;
-  for (let offset = start; offset < end; ) {
+  for (let offset = start; offset < end;) {
     const bytes = yield* file.some(offset, end - offset);
     crc = crc32(bytes, crc);
     offset += bytes.length;
@@ -169,14 +170,10 @@ function* rangeCrc(file: FileWindow, start: number, end: number): FileScan<numbe
 }
 
 function* isZeroFrom(file: FileWindow, start: number): FileScan<boolean> {
-  for (let offset = start; offset < file.fileSize; ) {
+  for (let offset = start; offset < file.fileSize;) {
     const bytes = yield* file.some(offset, file.fileSize - offset);
     for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
     offset += bytes.length;
   }
   return true;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

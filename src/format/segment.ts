@@ -17,8 +17,8 @@ export const OPEN_SEGMENT_SIZE: number = 8 * 1024 * 1024;
 export const BATCH_PREFIX_SIZE = 16;
 export const DESCRIPTOR_SIZE = 16;
 export const BATCH_ENTRIES_MAX = 262_144;
-/** The CRC of the header covers everything after the CRCs. */
-const CRCS_SIZE = 8;
+/** The CRC of the header covers all of it but this. */
+export const CRCS_SIZE = 8;
 const DATA_SIZE_MAX = 0xffff_ffff;
 
 /** A command for the databases; a barrier, which does nothing; a new cluster configuration. */
@@ -55,26 +55,29 @@ export function batchHeaderSize(entryCount: number): number {
 
 /**
  * The header of a batch of 1 to BATCH_ENTRIES_MAX entries. The batch is this header followed by the data
- * of the entries, which is not copied: write both with one vectored write.
+ * of the entries, which is not copied: write both with one vectored write. `dataCrc` is the CRC of all
+ * data, for callers that compute it in slices.
  */
-export function encodeBatchHeader(entries: readonly SegmentEntry[]): Uint8Array {
+export function encodeBatchHeader(entries: readonly SegmentEntry[], dataCrc: number = dataCrcOf(entries)): Uint8Array {
   assert(entries.length >= 1 && entries.length <= BATCH_ENTRIES_MAX, `batch of ${entries.length} entries`);
   const header = new Uint8Array(batchHeaderSize(entries.length));
   const view = viewOf(header);
   view.setUint32(8, entries.length, true);
-  let dataCrc = 0;
   let offset = BATCH_PREFIX_SIZE;
   for (const { term, type, data } of entries) {
     assert(data.length % WORD_SIZE === 0 && data.length <= DATA_SIZE_MAX, `entry of ${data.length} bytes`);
     view.setBigUint64(offset, BigInt(term), true);
     view.setUint8(offset + 8, ENTRY_TYPES.indexOf(type));
     view.setUint32(offset + 12, data.length, true);
-    dataCrc = crc32(data, dataCrc);
     offset += DESCRIPTOR_SIZE;
   }
   view.setUint32(0, crc32(header.subarray(CRCS_SIZE)), true);
   view.setUint32(4, dataCrc, true);
   return header;
+}
+
+function dataCrcOf(entries: readonly SegmentEntry[]): number {
+  return entries.reduce((crc, { data }) => crc32(data, crc), 0);
 }
 
 /** Whether the header is what was written. Its size must be right already. */

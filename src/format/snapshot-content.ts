@@ -4,14 +4,15 @@
  * every C node reads: main files only. Read is also the form with a WAL, of C nodes before 1.17.
  */
 
-import { DecodeError, pad8, textLength, WORD_SIZE, Writer } from '../lib/bytes.ts';
-import { WAL_HEADER_SIZE, WalReader } from './wal.ts';
+import { DecodeError, pad8, Reader, textLength, WORD_SIZE, Writer } from '../lib/bytes.ts';
+import { WAL_FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalReader } from './wal.ts';
 
 const FORMAT = 1n;
 const HEADER_SIZE = 16;
 /** The main size and the WAL size after a name. */
 const SIZES_SIZE = 16;
 const PAGE_SIZE = 4096;
+const WAL_FRAME_SIZE = WAL_FRAME_HEADER_SIZE + PAGE_SIZE;
 /** SQLite's limit of a database file. */
 const PAGES_MAX = 4_294_967_294;
 /** dqlite refuses to open databases with longer names. */
@@ -58,8 +59,8 @@ export interface SnapshotSink {
   endDatabase(pageCount: number): void;
 }
 
-/** Says how many bytes it needs next and is resumed with exactly these. */
-type Parser = Generator<number, void, Uint8Array>;
+/** Says how many bytes it needs next and is resumed with exactly these. Never asks for 0. */
+type Parser<Result> = Generator<number, Result, Uint8Array>;
 
 /**
  * Reads a snapshot from chunks of any split. It holds no more than a page. Throws DecodeError, with the
@@ -67,13 +68,13 @@ type Parser = Generator<number, void, Uint8Array>;
  */
 export class SnapshotContentReader {
   readonly #sink: SnapshotSink;
-  readonly #parser: Parser;
-  /** Size of the piece that the parser waits for; 0 when the snapshot is complete. */
+  readonly #parser: Parser<void>;
+  /** Size of the piece that the parser waits for, 0 when the snapshot is complete. */
   #wanted: number;
-  /** The part of it that has arrived, unless it arrived as a whole. */
-  readonly #buffer = new Uint8Array(PAGE_SIZE + 64);
+  /** The start of that piece, if it did not arrive as a whole. */
+  readonly #buffer = new Uint8Array(WAL_FRAME_SIZE);
   #gathered = 0;
-  /** Offset in the content of that piece. */
+  /** Offset in the content of the piece that the parser waits for or looks at. */
   #offset = 0;
 
   constructor(sink: SnapshotSink) {
@@ -97,6 +98,7 @@ export class SnapshotContentReader {
         this.#gathered = 0;
       }
       this.#wanted = this.#parser.next(piece).value ?? 0;
+      this.#offset += piece.length;
     }
   }
 
@@ -105,31 +107,58 @@ export class SnapshotContentReader {
     if (this.#wanted !== 0) throw new DecodeError('snapshot ends too early', this.#offset + this.#gathered);
   }
 
-  *#content(): Parser {
-    const header = viewOf(yield HEADER_SIZE);
-    if (header.getBigUint64(0, true) !== FORMAT) throw new DecodeError('unknown snapshot format', 0);
-    const databaseCount = header.getBigUint64(8, true);
-    this.#offset += HEADER_SIZE;
+  *#content(): Parser<void> {
+    const header = new Reader(yield HEADER_SIZE);
+    const format = header.uint64('format');
+    if (format !== FORMAT) throw new DecodeError(`snapshot format ${format}`, 0);
+    const databaseCount = header.uint64('database count');
     for (let i = 0n; i < databaseCount; i++) yield* this.#database();
   }
 
-  *#database(): Parser {
+  *#database(): Parser<void> {
     const name = yield* this.#name();
-    const sizes = viewOf(yield SIZES_SIZE);
-    const mainSize = sizes.getBigUint64(0, true);
-    const walSize = sizes.getBigUint64(8, true);
+    const sizes = new Reader(yield SIZES_SIZE);
+    const mainSize = sizes.uint64('main size');
+    const walSize = sizes.uint64('WAL size');
     if (mainSize === 0n || mainSize % BigInt(PAGE_SIZE) !== 0n || mainSize > PAGES_MAX * PAGE_SIZE) {
       throw new DecodeError(`database of ${mainSize} bytes`, this.#offset);
     }
-    if (walSize > Number.MAX_SAFE_INTEGER) throw new DecodeError(`WAL of ${walSize} bytes`, this.#offset + 8);
-    this.#offset += SIZES_SIZE;
+    const framesSize = walSize - BigInt(WAL_HEADER_SIZE);
+    if (walSize !== 0n && (framesSize < 0n || framesSize % BigInt(WAL_FRAME_SIZE) !== 0n)) {
+      throw new DecodeError(`WAL of ${walSize} bytes`, this.#offset + 8);
+    }
 
     const mainPages = Number(mainSize) / PAGE_SIZE;
     this.#sink.beginDatabase(name, mainPages);
-    for (let pageNumber = 1; pageNumber <= mainPages; pageNumber++) {
-      this.#sink.page(pageNumber, yield PAGE_SIZE);
-      this.#offset += PAGE_SIZE;
+    for (let pageNumber = 1; pageNumber <= mainPages; pageNumber++) this.#sink.page(pageNumber, yield PAGE_SIZE);
+    this.#sink.endDatabase(
+      walSize === 0n ? mainPages : yield* this.#wal(Number(framesSize) / WAL_FRAME_SIZE, mainPages),
+    );
+  }
+
+  *#name(): Parser<Uint8Array> {
+    const text = new Uint8Array(NAME_SIZE_MAX + 1);
+    for (let size = 0; size < text.length; size += WORD_SIZE) {
+      text.set(yield WORD_SIZE, size);
+      const length = textLength(text, size, size + WORD_SIZE);
+      if (length >= 0) return text.subarray(0, size + length);
     }
-    this.#sink.endDatabase(walSize === 0n ? mainPages : yield* this.#wal(Number(walSize), mainPages));
+    throw new DecodeError(`database name of more than ${NAME_SIZE_MAX} bytes`, this.#offset);
+  }
+
+  /** Gives the pages of the WAL to the sink. The result is the size of the database in pages. */
+  *#wal(frameCount: number, mainPages: number): Parser<number> {
+    const wal = new WalReader(yield WAL_HEADER_SIZE, PAGE_SIZE, this.#offset);
+    let pageCount = mainPages;
+    let isInTransaction = false;
+    for (let i = 0; i < frameCount; i++) {
+      const { pageNumber, commitPages, page } = wal.frame(yield WAL_FRAME_SIZE, this.#offset);
+      this.#sink.page(pageNumber, page);
+      isInTransaction = commitPages === 0;
+      if (!isInTransaction) pageCount = commitPages;
+    }
+    // SQLite would ignore such frames, but C puts only whole transactions here: something is missing.
+    if (isInTransaction) throw new DecodeError('WAL ends inside a transaction', this.#offset);
+    return pageCount;
   }
 }

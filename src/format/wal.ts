@@ -7,7 +7,7 @@
 import { DecodeError } from '../lib/bytes.ts';
 
 export const WAL_HEADER_SIZE = 32;
-const FRAME_HEADER_SIZE = 24;
+export const WAL_FRAME_HEADER_SIZE = 24;
 
 const MAGIC_LITTLE_ENDIAN = 0x377f0682;
 const MAGIC_BIG_ENDIAN = 0x377f0683;
@@ -23,7 +23,6 @@ export interface WalFrame {
 
 /** Reads one WAL: the header goes to the constructor, then the frames in order. Throws DecodeError. */
 export class WalReader {
-  readonly frameSize: number;
   readonly #salts: bigint;
   /** Checksums are sums over 32-bit words in the byte order of the machine that wrote the WAL. */
   readonly #littleEndian: boolean;
@@ -37,7 +36,6 @@ export class WalReader {
     if (magic !== MAGIC_LITTLE_ENDIAN && magic !== MAGIC_BIG_ENDIAN) throw new DecodeError('WAL magic', offset);
     if (view.getUint32(4) !== VERSION) throw new DecodeError(`WAL version ${view.getUint32(4)}`, offset + 4);
     if (view.getUint32(8) !== pageSize) throw new DecodeError(`WAL page size ${view.getUint32(8)}`, offset + 8);
-    this.frameSize = FRAME_HEADER_SIZE + pageSize;
     this.#salts = view.getBigUint64(16);
     this.#littleEndian = magic === MAGIC_LITTLE_ENDIAN;
     this.#sum(view, 0, 24);
@@ -50,9 +48,9 @@ export class WalReader {
     if (pageNumber === 0) throw new DecodeError('WAL frame of page 0', offset);
     if (view.getBigUint64(8) !== this.#salts) throw new DecodeError('WAL frame with other salts', offset + 8);
     this.#sum(view, 0, 8);
-    this.#sum(view, FRAME_HEADER_SIZE, this.frameSize);
+    this.#sum(view, WAL_FRAME_HEADER_SIZE, frame.length);
     if (!this.#matches(view, 16)) throw new DecodeError('WAL frame checksum', offset + 16);
-    return { pageNumber, commitPages: view.getUint32(4), page: frame.subarray(FRAME_HEADER_SIZE) };
+    return { pageNumber, commitPages: view.getUint32(4), page: frame.subarray(WAL_FRAME_HEADER_SIZE) };
   }
 
   /** Each checksum continues that of the frame before. */

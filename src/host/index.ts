@@ -1,1 +1,3 @@
 export * from './types.ts';
+export { DEFAULT_PORT, isLoopback, parseAddress, type ParsedAddress } from './address.ts';
+export { nodeHost } from './node.ts';

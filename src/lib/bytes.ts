@@ -24,7 +24,8 @@ export class DecodeError extends Error {
   }
 }
 
-const utf8 = new TextDecoder();
+// A leading byte order mark is a character like any other here.
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 const utf8Encoder = new TextEncoder();
 
 export function encodeUtf8(text: string): Uint8Array {
@@ -225,6 +226,13 @@ export class Writer {
   }
 
   clear(): void {
+    this.offset = 0;
+  }
+
+  /** Leaves the memory to whoever holds a view of it and goes on with new memory, empty. */
+  renew(size: number = 64 * 1024): void {
+    this.bytes = new Uint8Array(size);
+    this.view = new DataView(this.bytes.buffer);
     this.offset = 0;
   }
 }

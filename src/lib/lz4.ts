@@ -8,7 +8,7 @@
  */
 
 import { assert } from './assert.ts';
-import { DecodeError } from './bytes.ts';
+import { DecodeError, Reader, Writer } from './bytes.ts';
 import { XxHash32, xxhash32 } from './xxhash32.ts';
 
 const MAGIC = 0x184d2204;
@@ -16,32 +16,35 @@ const MAGIC = 0x184d2204;
 const HEADER_SIZE = 15;
 const WORD_SIZE = 4;
 
-const VERSION_MASK = 0xc0;
+/** The version and the reserved bit. */
+const VERSION_MASK = 0xc2;
 const VERSION = 0x40;
 const FLAG_INDEPENDENT_BLOCKS = 0x20;
 const FLAG_BLOCK_CHECKSUM = 0x10;
 const FLAG_CONTENT_SIZE = 0x08;
 const FLAG_CONTENT_CHECKSUM = 0x04;
-const FLAG_RESERVED = 0x02;
 const FLAG_DICTIONARY_ID = 0x01;
 
 /** In a block's size word: the block is not compressed. */
 const STORED = 0x80000000;
-/** Block sizes by the code in the block descriptor are 4 to the power of (code + 4): 64 KiB to 4 MiB. */
-const MIN_BLOCK_CODE = 4;
-const MAX_BLOCK_CODE = 7;
+/** The largest size of a block is 4 ** (code + 4): 64 KiB to 4 MiB. The code is in the high half of its byte. */
+const BLOCK_CODES: readonly number[] = [4, 5, 6, 7];
 /** How far back a match can reach. */
 const HISTORY_SIZE = 65536;
 const MIN_MATCH_SIZE = 4;
 /** Below this size a loop over the bytes is faster than the call of a native copy. */
 const NATIVE_COPY_MIN_SIZE = 32;
 
-/** Block size of the frames that are written here. */
+/** What is written here: 64 KiB. */
+const STORED_BLOCK_CODE = 4;
 const STORED_BLOCK_SIZE = 65536;
+
+const CUT_LENGTH = 'ends inside a length';
+const TOO_MUCH = 'more content than allowed';
 
 /** Whether a file that begins with these bytes is an LZ4 frame. */
 export function isLz4Frame(bytes: Uint8Array): boolean {
-  return bytes.length >= WORD_SIZE && viewOf(bytes).getUint32(0, true) === MAGIC;
+  return bytes.length >= WORD_SIZE && new Reader(bytes).uint32('magic') === MAGIC;
 }
 
 /**
@@ -53,18 +56,19 @@ export class Lz4FrameDecoder {
   readonly #output: (content: Uint8Array) => void;
   readonly #checksum = new XxHash32();
   #state: 'header' | 'blockSize' | 'block' | 'contentChecksum' | 'end' = 'header';
-  /** Size of the piece that the state waits for, and how much of it is in `#buffer`. */
+  /** Size of the piece that the state waits for. */
   #wanted = HEADER_SIZE;
-  #gathered = 0;
+  /** The start of that piece, if it did not arrive as a whole. */
   #buffer = new Uint8Array(HEADER_SIZE);
-  /** Offset in the frame of that piece. */
+  #gathered = 0;
+  /** Offset in the frame of the piece that the state waits for or looks at. */
   #offset = 0;
   #flags = 0;
   #blockSizeMax = 0;
-  #blockStored = false;
+  #isBlockStored = false;
   #contentSize = 0;
   #produced = 0;
-  /** The last 64 KiB of content, if blocks are linked, followed by room for one block. */
+  /** The last 64 KiB of content, if blocks are linked, and after them the room for one block. */
   #window = new Uint8Array(0);
 
   constructor(output: (content: Uint8Array) => void) {
@@ -74,7 +78,7 @@ export class Lz4FrameDecoder {
   push(chunk: Uint8Array): void {
     let position = 0;
     while (position < chunk.length) {
-      if (this.#state === 'end') throw new DecodeError('LZ4 frame: bytes after the end', this.#offset);
+      if (this.#state === 'end') this.#fail('bytes after the end');
       const part = chunk.subarray(position, position + this.#wanted - this.#gathered);
       position += part.length;
       let piece = part;
@@ -92,27 +96,20 @@ export class Lz4FrameDecoder {
 
   /** To be called after the last chunk: the frame must be complete. */
   finish(): void {
-    if (this.#state !== 'end') throw new DecodeError('LZ4 frame: ends too early', this.#offset + this.#gathered);
+    if (this.#state !== 'end') this.#fail('ends too early', this.#gathered);
   }
 
   #consume(piece: Uint8Array): void {
-    switch (this.#state) {
-      case 'header':
-        this.#readHeader(piece);
-        break;
-      case 'blockSize':
-        this.#readBlockSize(viewOf(piece).getUint32(0, true));
-        break;
-      case 'block':
-        this.#readBlock(piece);
-        this.#expect('blockSize', WORD_SIZE);
-        break;
-      case 'contentChecksum':
-        this.#check(this.#checksum.digest(), piece, 0, 'content');
-        this.#expect('end', 0);
-        break;
-      case 'end':
-        break;
+    if (this.#state === 'header') {
+      this.#readHeader(piece);
+    } else if (this.#state === 'blockSize') {
+      this.#readBlockSize(new Reader(piece).uint32('block size'));
+    } else if (this.#state === 'block') {
+      this.#readBlock(piece);
+      this.#expect('blockSize', WORD_SIZE);
+    } else {
+      this.#check(this.#checksum.digest(), piece, 0, 'content');
+      this.#expect('end', 0);
     }
   }
 
@@ -126,22 +123,16 @@ export class Lz4FrameDecoder {
   }
 
   #readHeader(header: Uint8Array): void {
-    const view = viewOf(header);
-    if (!isLz4Frame(header)) throw new DecodeError('LZ4 frame: wrong magic', 0);
-    this.#flags = view.getUint8(4);
-    if ((this.#flags & VERSION_MASK) !== VERSION || this.#has(FLAG_RESERVED)) {
-      throw new DecodeError('LZ4 frame: unknown version', 4);
-    }
-    if (this.#has(FLAG_DICTIONARY_ID)) throw new DecodeError('LZ4 frame: needs a dictionary', 4);
-    if (!this.#has(FLAG_CONTENT_SIZE)) throw new DecodeError('LZ4 frame: no content size', 4);
-    const blockCode = view.getUint8(5) >>> 4;
-    if (blockCode < MIN_BLOCK_CODE || blockCode > MAX_BLOCK_CODE || (view.getUint8(5) & 0x0f) !== 0) {
-      throw new DecodeError('LZ4 frame: unknown block size', 5);
-    }
-    const contentSize = view.getBigUint64(6, true);
-    if (contentSize > Number.MAX_SAFE_INTEGER) throw new DecodeError('LZ4 frame: content size too large', 6);
-    if (view.getUint8(14) !== headerChecksum(header)) throw new DecodeError('LZ4 frame: wrong header checksum', 14);
-    this.#contentSize = Number(contentSize);
+    const reader = new Reader(header);
+    if (reader.uint32('magic') !== MAGIC) this.#fail('wrong magic');
+    this.#flags = reader.uint8('flags');
+    if ((this.#flags & VERSION_MASK) !== VERSION) this.#fail('unknown version', 4);
+    if (this.#has(FLAG_DICTIONARY_ID)) this.#fail('needs a dictionary', 4);
+    if (!this.#has(FLAG_CONTENT_SIZE)) this.#fail('no content size', 4);
+    const blockCode = reader.uint8('block descriptor') / 16;
+    if (!BLOCK_CODES.includes(blockCode)) this.#fail('unknown block size', 5);
+    this.#contentSize = reader.safeUint64('LZ4 frame: content size');
+    if (reader.uint8('checksum') !== headerChecksum(header)) this.#fail('wrong header checksum', HEADER_SIZE - 1);
     this.#blockSizeMax = 4 ** (blockCode + 4);
     this.#buffer = new Uint8Array(this.#blockSizeMax + WORD_SIZE);
     this.#window = new Uint8Array(HISTORY_SIZE + this.#blockSizeMax);
@@ -150,17 +141,15 @@ export class Lz4FrameDecoder {
 
   #readBlockSize(word: number): void {
     if (word === 0) {
-      if (this.#produced !== this.#contentSize) {
-        const sizes = `${this.#produced} bytes of content instead of ${this.#contentSize}`;
-        throw new DecodeError(`LZ4 frame: ${sizes}`, this.#offset);
-      }
+      const missing = this.#contentSize - this.#produced;
+      if (missing > 0) this.#fail(`ends ${missing} bytes before the content does`);
       if (this.#has(FLAG_CONTENT_CHECKSUM)) this.#expect('contentChecksum', WORD_SIZE);
       else this.#expect('end', 0);
       return;
     }
-    this.#blockStored = word >= STORED;
+    this.#isBlockStored = word >= STORED;
     const size = word % STORED;
-    if (size > this.#blockSizeMax) throw new DecodeError(`LZ4 frame: block of ${size} bytes`, this.#offset);
+    if (size > this.#blockSizeMax) this.#fail(`block of ${size} bytes`);
     this.#expect('block', size + (this.#has(FLAG_BLOCK_CHECKSUM) ? WORD_SIZE : 0));
   }
 
@@ -170,27 +159,31 @@ export class Lz4FrameDecoder {
       block = piece.subarray(0, piece.length - WORD_SIZE);
       this.#check(xxhash32(block), piece, block.length, 'block');
     }
-    const linked = !this.#has(FLAG_INDEPENDENT_BLOCKS);
+    const isLinked = !this.#has(FLAG_INDEPENDENT_BLOCKS);
     const sizeMax = Math.min(this.#blockSizeMax, this.#contentSize - this.#produced);
     let content = block;
-    if (!this.#blockStored) {
-      const oldest = HISTORY_SIZE - (linked ? Math.min(HISTORY_SIZE, this.#produced) : 0);
+    if (!this.#isBlockStored) {
+      const oldest = HISTORY_SIZE - (isLinked ? Math.min(HISTORY_SIZE, this.#produced) : 0);
       const end = decompress(block, this.#window, oldest, HISTORY_SIZE + sizeMax, this.#offset);
       content = this.#window.subarray(HISTORY_SIZE, end);
     } else {
-      if (block.length > sizeMax) throw new DecodeError('LZ4 frame: more content than announced', this.#offset);
-      if (linked) this.#window.set(block, HISTORY_SIZE);
+      if (block.length > sizeMax) this.#fail('more content than announced');
+      if (isLinked) this.#window.set(block, HISTORY_SIZE);
     }
     this.#produced += content.length;
     this.#checksum.update(content);
     this.#output(content);
-    if (linked) this.#window.copyWithin(0, content.length, content.length + HISTORY_SIZE);
+    if (isLinked) this.#window.copyWithin(0, content.length, content.length + HISTORY_SIZE);
   }
 
   /** Compares with the checksum that is stored at `position` of the current piece. */
   #check(checksum: number, piece: Uint8Array, position: number, what: string): void {
-    if (checksum === viewOf(piece).getUint32(position, true)) return;
-    throw new DecodeError(`LZ4 frame: wrong ${what} checksum`, this.#offset + position);
+    if (new Reader(piece, position).uint32(what) !== checksum) this.#fail(`wrong ${what} checksum`, position);
+  }
+
+  /** `position` is in the current piece. */
+  #fail(what: string, position = 0): never {
+    throw new DecodeError(`LZ4 frame: ${what}`, this.#offset + position);
   }
 }
 
@@ -198,23 +191,17 @@ export class Lz4FrameDecoder {
  * Decompresses one block into `window` from HISTORY_SIZE up to at most `limit`, and returns where it
  * ended. Matches may reach back to `oldest`. `blockOffset` is for errors.
  */
-function decompress(
-  block: Uint8Array,
-  window: Uint8Array,
-  oldest: number,
-  limit: number,
-  blockOffset: number,
-): number {
+function decompress(block: Uint8Array, window: Uint8Array, oldest: number, limit: number, blockOffset: number): number {
   let from = 0;
   let to = HISTORY_SIZE;
   for (;;) {
-    const token = block[from++] ?? fail('ends without literals', blockOffset + from);
+    const token = block[from++] ?? failAt(blockOffset + from, 'ends without literals');
     let size = token >>> 4;
     if (size === 15) {
-      for (let more = 255; more === 255; size += more) more = block[from++] ?? fail('ends inside a length', blockOffset + from);
+      for (let more = 255; more === 255; size += more) more = block[from++] ?? failAt(blockOffset + from, CUT_LENGTH);
     }
-    if (size > block.length - from) fail('ends inside literals', blockOffset + from);
-    if (size > limit - to) fail('more content than allowed', blockOffset + from);
+    if (size > block.length - from) failAt(blockOffset + from, 'ends inside literals');
+    if (size > limit - to) failAt(blockOffset + from, TOO_MUCH);
     if (size < NATIVE_COPY_MIN_SIZE) {
       for (let i = 0; i < size; i++) window[to + i] = block[from + i]!;
     } else {
@@ -224,22 +211,22 @@ function decompress(
     to += size;
     if (from === block.length) return to;
 
-    if (block.length - from < 2) fail('ends inside a distance', blockOffset + from);
+    if (block.length - from < 2) failAt(blockOffset + from, 'ends inside a distance');
     const distance = block[from]! | (block[from + 1]! << 8);
-    if (distance === 0 || distance > to - oldest) fail(`match at distance ${distance}`, blockOffset + from);
+    if (distance === 0 || distance > to - oldest) failAt(blockOffset + from, `match at distance ${distance}`);
     from += 2;
     size = token & 15;
     if (size === 15) {
-      for (let more = 255; more === 255; size += more) more = block[from++] ?? fail('ends inside a length', blockOffset + from);
+      for (let more = 255; more === 255; size += more) more = block[from++] ?? failAt(blockOffset + from, CUT_LENGTH);
     }
     size += MIN_MATCH_SIZE;
-    if (size > limit - to) fail('more content than allowed', blockOffset + from);
+    if (size > limit - to) failAt(blockOffset + from, TOO_MUCH);
     copyMatch(window, to, distance, size);
     to += size;
   }
 }
 
-function fail(what: string, offset: number): never {
+function failAt(offset: number, what: string): never {
   throw new DecodeError(`LZ4 block: ${what}`, offset);
 }
 
@@ -251,8 +238,8 @@ function copyMatch(window: Uint8Array, to: number, distance: number, size: numbe
   }
   const from = to - distance;
   const end = to + size;
-  // What is there already doubles with every copy.
-  for (let position = to; position < end; ) {
+  // What can be copied at once doubles with every copy.
+  for (let position = to; position < end;) {
     const part = Math.min(position - from, end - position);
     window.copyWithin(position, from, from + part);
     position += part;
@@ -281,21 +268,20 @@ export class StoredFrameWriter {
   }
 
   header(): Uint8Array {
-    const header = new Uint8Array(HEADER_SIZE);
-    const view = viewOf(header);
-    view.setUint32(0, MAGIC, true);
-    view.setUint8(4, VERSION | FLAG_INDEPENDENT_BLOCKS | FLAG_CONTENT_SIZE | FLAG_CONTENT_CHECKSUM);
-    view.setUint8(5, MIN_BLOCK_CODE << 4);
-    view.setBigUint64(6, BigInt(this.#contentSize), true);
-    view.setUint8(14, headerChecksum(header));
-    return header;
+    const writer = new Writer(HEADER_SIZE);
+    writer.uint32(MAGIC);
+    writer.uint8(VERSION | FLAG_INDEPENDENT_BLOCKS | FLAG_CONTENT_SIZE | FLAG_CONTENT_CHECKSUM);
+    writer.uint8(STORED_BLOCK_CODE * 16);
+    writer.safeUint64(this.#contentSize);
+    writer.uint8(headerChecksum(writer.bytes));
+    return writer.written();
   }
 
   push(chunk: Uint8Array): Uint8Array[] {
     assert(chunk.length <= this.#contentLeft, 'more content than the LZ4 header announces');
     this.#checksum.update(chunk);
     const pieces: Uint8Array[] = [];
-    for (let position = 0; position < chunk.length; ) {
+    for (let position = 0; position < chunk.length;) {
       if (this.#blockLeft === 0) {
         this.#blockLeft = Math.min(STORED_BLOCK_SIZE, this.#contentLeft);
         pieces.push(word(STORED + this.#blockLeft));
@@ -312,9 +298,10 @@ export class StoredFrameWriter {
   /** The end mark and the content checksum. */
   finish(): Uint8Array {
     assert(this.#contentLeft === 0, 'less content than the LZ4 header announces');
-    const trailer = new Uint8Array(2 * WORD_SIZE);
-    trailer.set(word(this.#checksum.digest()), WORD_SIZE);
-    return trailer;
+    const writer = new Writer(2 * WORD_SIZE);
+    writer.uint32(0);
+    writer.uint32(this.#checksum.digest());
+    return writer.written();
   }
 }
 
@@ -324,11 +311,7 @@ function headerChecksum(header: Uint8Array): number {
 }
 
 function word(value: number): Uint8Array {
-  const bytes = new Uint8Array(WORD_SIZE);
-  viewOf(bytes).setUint32(0, value, true);
-  return bytes;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const writer = new Writer(WORD_SIZE);
+  writer.uint32(value);
+  return writer.written();
 }

@@ -25,6 +25,16 @@ export class Queue<T> {
     return this.length === 0 ? undefined : this.#items[this.#items.length - 1];
   }
 
+  /** The item at a position counted from the head. */
+  at(position: number): T | undefined {
+    return this.#items[this.#head + position];
+  }
+
+  /** Takes the newest item. */
+  pop(): T | undefined {
+    return this.length === 0 ? undefined : this.#items.pop();
+  }
+
   shift(): T | undefined {
     if (this.length === 0) return undefined;
     const item = this.#items[this.#head];

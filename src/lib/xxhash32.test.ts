@@ -10,6 +10,8 @@ test('published check values', () => {
     ['a', 0x550d7456],
     ['abc', 0x32d153ff],
     ['message digest', 0x7c948494],
+    ['0123456789abcdef', 0xc2c45b69],
+    ['0123456789abcdef0123456789abcdef', 0xeb888d30],
     ['abcdefghijklmnopqrstuvwxyz', 0x63a14d5f],
     ['Nobody inspects the spammish repetition', 0xe2293b2f],
   ];

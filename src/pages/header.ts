@@ -28,9 +28,7 @@ const PRESENTED_FORMAT = 1;
 export const LOCK_BYTE_PAGE: number = 0x40000000 / PAGE_SIZE + 1;
 
 export function readUint32(bytes: Uint8Array, offset: number): number {
-  return (
-    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>> 0
-  );
+  return ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>> 0;
 }
 
 export function writeUint32(bytes: Uint8Array, offset: number, value: number): void {
@@ -50,6 +48,12 @@ export function statedSize(bytes: Uint8Array, offset = 0): number | undefined {
 /** The size field, whatever its worth: 0 in a replicated page 1 means that the database was deleted. */
 export function sizeField(bytes: Uint8Array, offset = 0): number {
   return readUint32(bytes, offset + SIZE_OFFSET);
+}
+
+/** Makes the header vouch for a size. */
+export function restate(bytes: Uint8Array, pages: number): void {
+  writeUint32(bytes, SIZE_OFFSET, pages);
+  writeUint32(bytes, VALID_FOR_OFFSET, readUint32(bytes, CHANGE_COUNTER_OFFSET));
 }
 
 export function schemaCookie(bytes: Uint8Array, offset = 0): number {

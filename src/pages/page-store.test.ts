@@ -154,11 +154,7 @@ class Model {
 }
 
 const history = fc.array(
-  fc.tuple(
-    fc.nat(15),
-    fc.nat(1000),
-    fc.array(fc.tuple(fc.nat(7), fc.nat(1000)), { minLength: 1, maxLength: 6 }),
-  ),
+  fc.tuple(fc.nat(15), fc.nat(1000), fc.array(fc.tuple(fc.nat(7), fc.nat(1000)), { minLength: 1, maxLength: 6 })),
   { maxLength: 150, size: 'max' },
 );
 

@@ -227,7 +227,10 @@ export class PageStore {
       images.push(this.#nodes.image[this.#heads[page]!]!);
     }
     const sizeBefore = this.sizeAt(this.#inFlight.peekLast()?.version ?? this.#committed.version);
-    assert(size === sizeBefore || images.length === 0 || pages.includes(1), 'a batch that changes the size holds page 1');
+    assert(
+      size === sizeBefore || images.length === 0 || pages.includes(1),
+      'a batch that changes the size holds page 1',
+    );
     const batch: BatchInFlight = { version, size, pages, images, mark: this.#mark(version), touched: this.#touched };
     this.#inFlight.push(batch);
     this.#touched = [];
@@ -281,6 +284,11 @@ export class PageStore {
     }
     this.#touched = [];
     this.#batchNumber++;
+  }
+
+  /** Whether there are images to examine. */
+  get hasPending(): boolean {
+    return this.#pending.length > 0;
   }
 
   /** Examines up to `limit` images whose mark is gone. Gives false when none is left. */

@@ -41,6 +41,12 @@ export const FACT_JOURNAL_MODE = 4;
 /** `PRAGMA delete_database` (wire spec section 5.12). */
 export const FACT_DELETE_DATABASE = 8;
 
+/** The statement may write although SQLite calls it read-only (design rule 7). */
+export const FACT_MAY_WRITE = 16;
+
+/** The statement is a pragma: what it gives may have been settled while it compiled. */
+export const FACT_PRAGMA = 32;
+
 /** Largest page cache that a client may ask for, per connection. */
 const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 
@@ -112,6 +118,8 @@ export interface Verdict {
 const ALLOWED: Verdict = { answer: SQLITE_OK, facts: 0 };
 const DENIED: Verdict = { answer: AUTHORIZER_DENY, facts: 0 };
 const SESSION: Verdict = { answer: SQLITE_OK, facts: FACT_SESSION };
+const PRAGMA: Verdict = { answer: SQLITE_OK, facts: FACT_SESSION | FACT_PRAGMA };
+const MAY_WRITE: Verdict = { answer: SQLITE_OK, facts: FACT_SESSION | FACT_PRAGMA | FACT_MAY_WRITE };
 const STICKY: Verdict = { answer: SQLITE_OK, facts: FACT_SESSION | FACT_STICKY };
 
 /** Judges one question of SQLite's: the action and its four string arguments (null pointers allowed). */
@@ -152,7 +160,8 @@ function pragma(name: string, value: string | undefined): Verdict {
   if (name === 'cache_size' && value !== undefined && cacheBytes(value) > MAX_CACHE_BYTES) return DENIED;
   if (name === 'journal_mode') return { answer: SQLITE_OK, facts: FACT_SESSION | FACT_JOURNAL_MODE };
   if (name === 'delete_database') return { answer: SQLITE_OK, facts: FACT_SESSION | FACT_DELETE_DATABASE };
-  return value === undefined || STATELESS_PRAGMAS.has(name) ? SESSION : STICKY;
+  if (name === 'optimize' || (name === 'auto_vacuum' && value !== undefined)) return MAY_WRITE;
+  return value === undefined || STATELESS_PRAGMAS.has(name) ? PRAGMA : STICKY;
 }
 
 /** `PRAGMA cache_size`: pages if positive, KiB if negative. */
@@ -168,6 +177,7 @@ function table(heap: Heap, name: Pointer, schema: Pointer): Verdict {
   if (c === 0x73 || c === 0x70) {
     const text = lowercase(heap, name);
     if (text === 'sqlite_dbpage') return DENIED;
+    if (text === 'pragma_optimize') return MAY_WRITE;
     if (text === 'sqlite_stmt' || text.startsWith('pragma_')) return SESSION;
   }
   return isTemp(heap, schema) ? STICKY : ALLOWED;

@@ -23,7 +23,7 @@ import {
   TXN_WRITE,
 } from './constants.ts';
 import { SqliteError } from './error.ts';
-import { MainFile } from './main-file.ts';
+import { MainFile, type View } from './main-file.ts';
 import type { Sqlite } from './sqlite.ts';
 import { Statement } from './statement.ts';
 import { Budget } from './temp-file.ts';
@@ -54,6 +54,8 @@ export class Connection {
   /** Schema cookie that this connection's schema was read at, -1 before the first time. */
   #schemaCookie = -1;
   #schemaProbe: Statement | undefined = undefined;
+  /** Closed: its statements are gone. */
+  closed = false;
 
   constructor(sqlite: Sqlite, store: PageStore, role: Role) {
     this.sqlite = sqlite;
@@ -90,9 +92,9 @@ export class Connection {
     return this.sqlite.exports.sqlite3_get_autocommit(this.pointer) !== 0;
   }
 
-  /** Whether a transaction has begun to write. */
+  /** Whether a transaction has begun to write to the database (not only to temporary tables). */
   get isWriting(): boolean {
-    return this.sqlite.exports.sqlite3_txn_state(this.pointer, 0) === TXN_WRITE;
+    return this.sqlite.exports.sqlite3_txn_state(this.pointer, this.sqlite.mainSchema) === TXN_WRITE;
   }
 
   get changes(): number {
@@ -101,6 +103,20 @@ export class Connection {
 
   get lastInsertRowid(): bigint {
     return this.sqlite.exports.sqlite3_last_insert_rowid(this.pointer);
+  }
+
+  set lastInsertRowid(rowid: bigint) {
+    this.sqlite.exports.sqlite3_set_last_insert_rowid(this.pointer, rowid);
+  }
+
+  /**
+   * Chooses the version that the next transaction reads. SQLite parses the schema again by itself when a statement
+   * starts on another one, but not when it compiles: what it has parsed last is unknown from here on.
+   */
+  lookAt(view: View): void {
+    if (this.file.view === view) return;
+    this.file.view = view;
+    this.#schemaCookie = -1;
   }
 
   /** Makes this the connection that callbacks mean. To be called before anything that compiles or steps. */
@@ -189,9 +205,16 @@ export class Connection {
     return new SqliteError(code, message, exports.sqlite3_error_offset(this.pointer));
   }
 
+  /** Lets go of the page store without a call into a broken instance. */
+  abandon(): void {
+    this.closed = true;
+    this.file.drop();
+  }
+
   /** Finalizes all statements and closes. A rollback is implied. */
   close(): void {
     const { exports, connections } = this.sqlite;
+    this.closed = true;
     this.activate();
     for (;;) {
       const statement = exports.sqlite3_next_stmt(this.pointer, 0);

@@ -48,4 +48,13 @@ export class MainFile {
     this.doomed = false;
     this.syncing = false;
   }
+
+  /** Lets go of everything, as when the file is closed. */
+  drop(): void {
+    this.dropSet();
+    if (this.pin !== undefined) this.store.unpin(this.pin);
+    this.pin = undefined;
+    this.lock = 0;
+    this.isOpen = false;
+  }
 }

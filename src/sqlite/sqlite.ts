@@ -7,7 +7,6 @@
  * a new one over the same page stores.
  */
 
-import { assert } from '../lib/assert.ts';
 import type { PageStore } from '../pages/index.ts';
 import { Connection, type Role } from './connection.ts';
 import { InstanceBroken, SqliteError } from './error.ts';
@@ -50,10 +49,14 @@ export class Sqlite {
   readonly #scratch: Pointer;
   /** Two words for results returned through pointers. */
   readonly out: Pointer;
+  /** The string `main`. */
+  readonly mainSchema: Pointer;
   /** The connection whose statement is compiling or running. */
   active: Connection | undefined = undefined;
   /** When the running statement is stopped, on the monotonic clock. */
   deadlineMs: number = Infinity;
+  /** When the clock was looked at last while a statement ran. */
+  lookedAtMs: number = 0;
   /** Set by whoever wants the running statement to stop at the next look at the clock. */
   onProgress: () => void = () => {};
   broken: unknown = undefined;
@@ -74,6 +77,7 @@ export class Sqlite {
     this.vfs.maxTransactionPages = Math.floor(limits.maxTransactionBytes / 4096);
     this.#scratch = this.exports.sqlite3_malloc(SCRATCH_SIZE);
     this.out = this.exports.sqlite3_malloc(16);
+    this.mainSchema = wasm.allocCString('main');
     this.progressCallback = wasm.installFunction((_context: Pointer) => this.#progress(), 'i(p)');
     this.authorizerCallback = wasm.installFunction(
       (_context: Pointer, action: number, first: Pointer, second: Pointer, schema: Pointer, _trigger: Pointer) =>
@@ -82,20 +86,36 @@ export class Sqlite {
     );
   }
 
-  /** Runs what calls into WASM. Whatever else than a SqliteError comes out means that the instance is broken. */
+  /**
+   * Runs what calls into WASM. A trap and an overflow of the stack are what comes out of a broken instance; SQLite's
+   * own errors, and those of this program, pass.
+   */
   run<T>(work: () => T): T {
-    assert(this.broken === undefined, 'a broken SQLite instance was used');
+    if (this.broken !== undefined) throw new InstanceBroken(this.broken);
     try {
       return work();
     } catch (error) {
-      if (error instanceof SqliteError) throw error;
+      if (!(error instanceof RangeError || isTrap(error))) throw error;
       this.broken = error;
       throw new InstanceBroken(error);
     }
   }
 
+  /** Gives up a broken instance: its connections hold nothing in the page stores any more. */
+  abandon(): void {
+    for (const connection of this.connections) connection.abandon();
+    this.connections.clear();
+  }
+
   open(store: PageStore, role: Role): Connection {
     return new Connection(this, store, role);
+  }
+
+  /** To be called before statements step: they are stopped after `maxStepMs` (0: never). Gives the time. */
+  startClock(maxStepMs: number): number {
+    this.lookedAtMs = this.environment.monotonicMs();
+    this.deadlineMs = maxStepMs === 0 ? Infinity : this.lookedAtMs + maxStepMs;
+    return this.lookedAtMs;
   }
 
   /** Memory for `size` bytes that the callee copies at once. Give it back with `giveScratch`. */
@@ -113,7 +133,8 @@ export class Sqlite {
   #progress(): number {
     try {
       this.onProgress();
-      if (this.environment.monotonicMs() <= this.deadlineMs) return 0;
+      this.lookedAtMs = this.environment.monotonicMs();
+      if (this.lookedAtMs <= this.deadlineMs) return 0;
       this.vfs.cause = 'the statement ran longer than one step may take (maxStepMs)';
       return 1;
     } catch (error) {
@@ -130,4 +151,9 @@ export class Sqlite {
       return 1;
     }
   }
+}
+
+/** `WebAssembly.RuntimeError`, which the type libraries used here do not know. */
+function isTrap(error: unknown): boolean {
+  return error instanceof Error && error.name === 'RuntimeError';
 }

@@ -43,7 +43,7 @@ export class TempFile {
   /** Copies bytes into `target`, zeros beyond the end. Gives whether all of them were in the file. */
   read(target: Uint8Array, at: number, size: number, offset: number): boolean {
     const available = Math.max(0, Math.min(size, this.size - offset));
-    for (let done = 0; done < available; ) {
+    for (let done = 0; done < available;) {
       const within = (offset + done) % CHUNK_SIZE;
       const piece = Math.min(available - done, CHUNK_SIZE - within);
       const chunk = this.#chunks[Math.floor((offset + done) / CHUNK_SIZE)];
@@ -57,7 +57,7 @@ export class TempFile {
 
   /** Copies bytes from `source`. Gives false if the budget is used up. */
   write(source: Uint8Array, at: number, size: number, offset: number): boolean {
-    for (let done = 0; done < size; ) {
+    for (let done = 0; done < size;) {
       const index = Math.floor((offset + done) / CHUNK_SIZE);
       const within = (offset + done) % CHUNK_SIZE;
       const piece = Math.min(size - done, CHUNK_SIZE - within);

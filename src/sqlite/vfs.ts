@@ -54,8 +54,7 @@ export interface Environment {
 }
 
 /** A callback by name, for tests that make one fail. */
-export type CallbackName =
-  'open' | 'close' | 'read' | 'write' | 'truncate' | 'size' | 'lock' | 'unlock' | 'control';
+export type CallbackName = 'open' | 'close' | 'read' | 'write' | 'truncate' | 'size' | 'lock' | 'unlock' | 'control';
 
 const VFS_NAME = 'dqlite';
 const SQLITE_CANTOPEN = 14;
@@ -181,15 +180,8 @@ export class Vfs {
       const file = this.#file(pointer);
       this.#files.delete(pointer);
       this.#lastPointer = 0;
-      if (file instanceof TempFile) {
-        file.truncate(0);
-      } else {
-        file.dropSet();
-        if (file.pin !== undefined) file.store.unpin(file.pin);
-        file.pin = undefined;
-        file.lock = LOCK_NONE;
-        file.isOpen = false;
-      }
+      if (file instanceof TempFile) file.truncate(0);
+      else file.drop();
       return SQLITE_OK;
     } catch (error) {
       return this.#fail(error, SQLITE_IOERR);

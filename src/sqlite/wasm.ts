@@ -52,6 +52,7 @@ export interface Exports {
   sqlite3_column_bytes(statement: Pointer, column: number): number;
   sqlite3_changes(db: Pointer): number;
   sqlite3_last_insert_rowid(db: Pointer): bigint;
+  sqlite3_set_last_insert_rowid(db: Pointer, rowid: bigint): void;
   sqlite3_get_autocommit(db: Pointer): number;
   sqlite3_txn_state(db: Pointer, schema: Pointer): number;
   sqlite3_errmsg(db: Pointer): Pointer;

@@ -53,9 +53,8 @@ export class ByteQueue {
   peek(size: number): Uint8Array {
     assert(size <= this.#size, 'only bytes that arrived can be read');
     const first = this.#blocks.peek();
-    if (first === undefined || first.end - this.#consumed >= size) {
-      return first === undefined ? new Uint8Array(0) : first.bytes.subarray(this.#consumed, this.#consumed + size);
-    }
+    if (first === undefined) return new Uint8Array(0);
+    if (first.end - this.#consumed >= size) return first.bytes.subarray(this.#consumed, this.#consumed + size);
     const joined = new Uint8Array(size);
     let filled = 0;
     let start = this.#consumed;
@@ -74,7 +73,11 @@ export class ByteQueue {
     assert(size <= this.#size, 'only bytes that arrived can be consumed');
     this.#size -= size;
     this.#consumed += size;
-    for (let first = this.#blocks.peek(); first !== undefined && first.end <= this.#consumed; first = this.#blocks.peek()) {
+    for (
+      let first = this.#blocks.peek();
+      first !== undefined && first.end <= this.#consumed;
+      first = this.#blocks.peek()
+    ) {
       this.#consumed -= first.end;
       this.#blocks.shift();
     }

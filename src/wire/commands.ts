@@ -1,8 +1,8 @@
 /**
- * Commands: the data of raft log entries of type COMMAND (raft and disk spec sections 4.2, 4.3). FRAMES, the only one
- * that changes data, is one transaction as page images; it can be hundreds of megabytes, so it is decoded as a view and
- * encoded into memory that the caller provides, each page copied once. Unused fields hold garbage from C nodes: they are
- * not read, and are written as zeros. The functions that write trust their arguments, `decodeCommand` nothing.
+ * Commands: the data of raft log entries of type COMMAND (raft and disk spec sections 4.2, 4.3). FRAMES, the only
+ * one that changes data, is a transaction as page images. It can be hundreds of megabytes: it is decoded as a view
+ * and encoded into memory that the caller provides, each page copied once. Unused fields hold garbage when C nodes
+ * wrote them; they are not read here, and written as zeros.
  */
 
 import { assert } from '../lib/assert.ts';
@@ -22,7 +22,7 @@ const FRAMES_FIXED_SIZE = 32;
 
 const PAGE_NUMBER_SIZE = WORD_SIZE;
 
-/** The pages of one transaction, in the order in which they were written; where a number comes twice the later image counts. */
+/** The pages of one transaction in the order they were written. If a number comes twice the later image counts. */
 export interface PageImages {
   readonly count: number;
   /** From 1. */

@@ -91,7 +91,7 @@ export class FrameParser {
     return new Reader(this.#bytes.take(WORD_SIZE)).uint64('protocol version');
   }
 
-  /** Takes the next message. Undefined until it has arrived. Throws `MessageTooLargeError` when its header has arrived. */
+  /** Takes the next message. Undefined until it has arrived. Throws `MessageTooLargeError` once its header is there. */
   next(): Frame | undefined {
     const header = this.#header();
     if (header === undefined) return undefined;
@@ -102,7 +102,7 @@ export class FrameParser {
     return { type, schema, body: this.#bytes.take(bodySize) };
   }
 
-  /** The header of the message that `next` would take, if it has arrived. */
+  /** The header of the next message once all of it has arrived. Takes nothing; the limit is left to `next`. */
   peek(): FrameHeader | undefined {
     const header = this.#header();
     return header !== undefined && this.#hasArrived(header) ? header : undefined;

@@ -52,9 +52,12 @@ export class ParameterTuple {
     return new ParameterTuple(reader.bytes, start, schema, count);
   }
 
-  /** Encodes values, in schema 0 if it can. Throws `DqliteError` USAGE for a text with a NUL inside. */
-  static of(values: readonly ParameterValue[]): ParameterTuple {
-    const schema = values.length <= MAX_SCHEMA_0_COUNT ? 0 : 1;
+  /** Encodes values, in schema 0 if that can hold them. Throws `DqliteError` USAGE for a text with a NUL inside. */
+  static of(
+    values: readonly ParameterValue[],
+    schema: number = values.length <= MAX_SCHEMA_0_COUNT ? 0 : 1,
+  ): ParameterTuple {
+    assert(schema === 1 || values.length <= MAX_SCHEMA_0_COUNT, 'schema 0 has at most 255 parameters');
     const writer = new Writer();
     if (values.length > 0) {
       if (schema === 0) writer.uint8(values.length);

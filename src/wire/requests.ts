@@ -55,7 +55,8 @@ export class UnsupportedRequestError extends DecodeError {
 
 /**
  * Decodes a request as a server. Throws `UnsupportedRequestError`, `ParameterHeaderError` or, for fixed fields that
- * cannot be decoded, another `DecodeError`. Views in the result are views of `body`; parameter values are not looked at.
+ * cannot be decoded, another `DecodeError`. Views in the result are views of `body`. Parameter values are left to
+ * `ParameterCursor`.
  */
 export function decodeRequest(type: number, schema: number, body: Uint8Array): Request {
   const codec = served[type];

@@ -40,7 +40,8 @@ const usual = byType(
 
 /**
  * Decodes a response as a client. `variant` is the form to expect where there are two: `legacyServer` after the
- * legacy handshake, `serversV0` after CLUSTER with format 0. Views in the result are views of `body`. Throws `DecodeError`.
+ * legacy handshake, `serversV0` after CLUSTER with format 0. Views in the result are views of `body`. Throws
+ * `DecodeError`.
  */
 export function decodeResponse(type: number, schema: number, body: Uint8Array, variant?: ResponseVariant): Response {
   const codec = variant !== undefined && responseType[variant] === type ? codecs[variant] : usual[type];

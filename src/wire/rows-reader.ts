@@ -1,7 +1,7 @@
 /**
- * Reading ROWS bodies (wire spec sections 2.4, 4.4), row by row and value by value, as a client consumes them.
- * Relies on a whole message body. Accepts any part size, parts without rows, results without columns; demands exactly one
- * marker, as the last word. Its methods throw `DecodeError`, the constructor too, and after that the reader is of no use.
+ * Reading ROWS bodies (wire spec sections 2.4, 4.4), row by row and value by value, as a client consumes them. Any
+ * part size, parts without rows and results without columns are accepted; exactly one marker is demanded, as the
+ * last word. The constructor and the methods that move throw `DecodeError`; the reader is of no use after that.
  *
  *     const rows = new RowsReader(body);
  *     while (rows.nextRow()) while (rows.nextValue()) use(rows.type, rows.int64());

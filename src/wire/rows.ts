@@ -20,7 +20,7 @@ export function writeColumns(writer: Writer, names: readonly Uint8Array[]): void
   for (const name of names) writeTextCut(writer, name);
 }
 
-/** Writes a row's header, with no types yet, and returns its offset. To drop the row set the writer's offset back to it. */
+/** Writes a row's header, without types yet. Returns its offset; setting the writer back to it drops the row. */
 export function beginRow(writer: Writer, columnCount: number): number {
   const header = writer.offset;
   writer.zeros(rowHeaderSize(columnCount));

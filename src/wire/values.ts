@@ -149,7 +149,8 @@ export class ValueCursor {
       case valueType.iso8601:
         return { type, value: this.length === 0 ? null : this.text() };
       case valueType.blob:
-        return { type, value: this.payload().slice() };
+        // Not slice(): the bytes may be a Node Buffer, whose slice is a view.
+        return { type, value: new Uint8Array(this.payload()) };
       case valueType.null:
         return { type, value: null };
       case valueType.boolean:

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+/** The command line: finds the subcommand, prints errors for people, sets the exit code (1 failure, 2 usage). */
+
+import { DqliteError } from '../lib/errors.ts';
+import { demo } from './demo.ts';
+import { serve } from './serve.ts';
+import { UsageError } from './usage.ts';
+
+const USAGE = `dqlite-node: dqlite in TypeScript
+
+  dqlite-node serve    run a node
+  dqlite-node demo     run a node in a new folder with some data, and show what it can do
+
+dqlite-node <command> --help tells about a command.`;
+
+const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number>>> = { serve, demo };
+
+async function main(args: string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    console.log(USAGE);
+    return name === undefined ? 2 : 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) throw new UsageError(`there is no command "${name}"`, USAGE);
+  return command(rest);
+}
+
+main(process.argv.slice(2)).then(
+  code => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    if (error instanceof UsageError) {
+      console.error(`${error.message}\n\n${error.usage}`);
+      process.exitCode = 2;
+      return;
+    }
+    if (error instanceof DqliteError) {
+      console.error(`dqlite-node: ${error.message}${error.hint === undefined ? '' : `\n  hint: ${error.hint}`}`);
+    } else {
+      console.error(error);
+    }
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,103 @@
+/** `dqlite-node serve`: runs one node until it is told to stop. */
+
+import { isLoopback } from '../host/index.ts';
+import { Node } from '../node/index.ts';
+import { LOG_LEVELS, stderrLogger, type LogLevel } from './logger.ts';
+import { idOption, numberOption, readOptions, UsageError } from './usage.ts';
+
+const USAGE = `dqlite-node serve --id <u64> --address <text> --dir <path> [options]
+
+  --id N                   the node's id; 1 and ${0x2dc171858c3155ben} found a cluster in an empty directory
+  --address TEXT           the address that goes into the cluster's configuration; clients compare it
+  --dir PATH               the data directory, in the format of C dqlite
+  --bind ADDRESS           where to listen if that is not --address: host:port or @abstract-name (port 0, @: any)
+  --latency-ms N           latency of the cluster's network, 1 to 3600000; sets heartbeat and election timeout
+  --snapshot-threshold N   take a snapshot after N entries (default: when the log outweighs the databases)
+  --snapshot-trailing N    entries kept on disk before a snapshot (default 8192)
+  --failure-domain N       what the node says about its place, for role management
+  --busy-timeout-ms N      how long a write waits for another client's transaction (default 5000)
+  --max-step-ms N          how long one step of a statement may run (default 2000; 0: no limit)
+  --log-level LEVEL        ${LOG_LEVELS.join(', ')} (default info), on stderr
+
+Prints "ready <bound address>" once it accepts connections.`;
+
+const OPTIONS = {
+  id: { type: 'string' },
+  address: { type: 'string' },
+  dir: { type: 'string' },
+  bind: { type: 'string' },
+  'latency-ms': { type: 'string' },
+  'snapshot-threshold': { type: 'string' },
+  'snapshot-trailing': { type: 'string' },
+  'failure-domain': { type: 'string' },
+  'busy-timeout-ms': { type: 'string' },
+  'max-step-ms': { type: 'string' },
+  'log-level': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+const MAX_MS = 3_600_000;
+
+export async function serve(args: string[]): Promise<number> {
+  const values = readOptions(args, OPTIONS, USAGE);
+  if (values.help === true) {
+    console.log(USAGE);
+    return 0;
+  }
+  const id = idOption('id', values.id, 1n, USAGE);
+  const { address, dir, bind } = values;
+  if (id === undefined || address === undefined || dir === undefined) {
+    throw new UsageError('--id, --address and --dir are needed', USAGE);
+  }
+  const number = (name: keyof typeof OPTIONS & keyof typeof values, min: number, max: number): number | undefined =>
+    numberOption(name, values[name] as string | undefined, [min, max], USAGE);
+  const level = values['log-level'] ?? 'info';
+  if (!LOG_LEVELS.includes(level as LogLevel)) {
+    throw new UsageError(`--log-level must be one of ${LOG_LEVELS.join(', ')}, not "${level}"`, USAGE);
+  }
+  const logger = stderrLogger(level as LogLevel);
+  const busyTimeoutMs = number('busy-timeout-ms', 0, MAX_MS);
+  const maxStepMs = number('max-step-ms', 0, MAX_MS);
+  let failure: ((error: unknown) => void) | undefined;
+  const failed = new Promise<unknown>(resolve => (failure = resolve));
+  const stopped = stopSignal();
+  const node = await Node.start({
+    id,
+    address,
+    directory: dir,
+    bind,
+    logger,
+    latencyMs: number('latency-ms', 1, MAX_MS),
+    snapshotThreshold: number('snapshot-threshold', 1, Number.MAX_SAFE_INTEGER),
+    snapshotTrailing: number('snapshot-trailing', 4, Number.MAX_SAFE_INTEGER),
+    failureDomain: idOption('failure-domain', values['failure-domain'], 0n, USAGE),
+    engine: {
+      ...(busyTimeoutMs === undefined ? {} : { busyTimeoutMs }),
+      ...(maxStepMs === undefined ? {} : { maxStepMs }),
+    },
+    onFailure: error => failure?.(error),
+  });
+  if (!isLoopback(node.boundAddress)) {
+    logger.warn(
+      { address: node.boundAddress },
+      'listening beyond this machine without TLS: anyone there can read and write',
+    );
+  }
+  console.log(`ready ${node.boundAddress}`);
+  const outcome = await Promise.race([stopped, failed.then(() => 'failed' as const)]);
+  await node.close();
+  return outcome === 'failed' ? 1 : 0;
+}
+
+/** Resolves at the first SIGTERM or SIGINT; the second one ends the process as usual. */
+export function stopSignal(): Promise<'stopped'> {
+  return new Promise(resolve => {
+    const stop = (): void => {
+      process.removeListener('SIGTERM', stop);
+      process.removeListener('SIGINT', stop);
+      resolve('stopped');
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  });
+}

@@ -1,0 +1,54 @@
+/** Reading command lines. */
+
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+
+/** The command line is wrong: the message says how, the usage how it is right. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly usage: string;
+
+  constructor(message: string, usage: string) {
+    super(message);
+    this.usage = usage;
+  }
+}
+
+/** The options of a command line without positional arguments. Throws UsageError. */
+export function readOptions<Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: string[],
+  options: Options,
+  usage: string,
+): ReturnType<typeof parseArgs<{ args: string[]; options: Options; strict: true }>>['values'] {
+  try {
+    return parseArgs({ args, options, strict: true, allowPositionals: false }).values as ReturnType<
+      typeof parseArgs<{ args: string[]; options: Options; strict: true }>
+    >['values'];
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), usage);
+  }
+}
+
+/** A whole number in a range, or undefined if the option was not given. Throws UsageError. */
+export function numberOption(
+  name: string,
+  text: string | undefined,
+  [min, max]: readonly [min: number, max: number],
+  usage: string,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, not "${text}"`, usage);
+  }
+  return value;
+}
+
+/** A 64-bit id, or undefined. Throws UsageError. */
+export function idOption(name: string, text: string | undefined, min: bigint, usage: string): bigint | undefined {
+  if (text === undefined) return undefined;
+  const value = /^(\d+|0x[0-9a-fA-F]+)$/.test(text) ? BigInt(text) : -1n;
+  if (value < min || value >= 1n << 64n) {
+    throw new UsageError(`--${name} must be a number from ${min} to 2^64 - 1, not "${text}"`, usage);
+  }
+  return value;
+}

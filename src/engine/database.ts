@@ -1,0 +1,207 @@
+/**
+ * One replicated database on this node: its pages, its write lock, the responses that wait for a version to be
+ * committed, and the batches on their way to the log.
+ */
+
+import type { Clock } from '../host/types.ts';
+import { assert } from '../lib/assert.ts';
+import { Queue } from '../lib/queue.ts';
+import {
+  PAGE_SIZE,
+  PageStore,
+  sizeField,
+  statedSize,
+  writeTemplate,
+  type Batch,
+  type PageSlabs,
+} from '../pages/index.ts';
+import type { Sqlite, SqliteError } from '../sqlite/index.ts';
+import { framesSize, writeFrames, type FramesCommand, type PageImages } from '../wire/index.ts';
+import { BATCH_BYTES, MAX_SEALED_BYTES, type EngineOptions } from './options.ts';
+import { Readers } from './readers.ts';
+import type { Session } from './session.ts';
+import { keyBytes } from './sql-text.ts';
+import { WriteLock } from './write-lock.ts';
+
+/** A response that must not be sent before a version is committed. */
+interface Gate {
+  readonly version: number;
+  /** The version is the response's own: its commit also confirms that this node led after the execution. */
+  readonly own: boolean;
+  readonly opened: (error: SqliteError | undefined) => void;
+}
+
+/** What a database needs from the engine. */
+export interface DatabaseOwner {
+  readonly clock: Clock;
+  readonly slabs: PageSlabs;
+  readonly options: EngineOptions;
+  /** The database has something to be replicated. */
+  dirty(database: Database): void;
+  /** Calls back, perhaps at once, when this node is known to lead now. */
+  confirmLeadership(confirmed: (error: SqliteError | undefined) => void): void;
+}
+
+export class Database {
+  /** The name as a byte string, one character per byte. */
+  readonly key: string;
+  readonly name: Uint8Array;
+  readonly store: PageStore;
+  readonly lock: WriteLock;
+  readonly sessions: Set<Session> = new Set();
+  readonly #owner: DatabaseOwner;
+  readonly #gates = new Queue<Gate>();
+  /** Batches that were cut off because of their size and wait for a slot. */
+  readonly #sealed = new Queue<Batch>();
+  #sealedBytes = 0;
+  #readers: Readers | undefined = undefined;
+  #readersSqlite: Sqlite | undefined = undefined;
+  /** The newest version that was handed to raft. */
+  #proposedVersion = 0;
+  /** Counts the undos: what was executed before one is gone. */
+  epoch = 0;
+
+  constructor(key: string, owner: DatabaseOwner) {
+    this.key = key;
+    this.name = keyBytes(key);
+    this.#owner = owner;
+    this.store = new PageStore(owner.slabs);
+    this.lock = new WriteLock(owner.clock, owner.options.busyTimeoutMs);
+  }
+
+  /** The shared connections, made at first use. */
+  readers(sqlite: Sqlite): Readers {
+    if (this.#readers === undefined || this.#readersSqlite !== sqlite) {
+      this.#readersSqlite = sqlite;
+      this.#readers = new Readers(sqlite, this.store, this.#owner.options.maxRowBytes);
+    }
+    return this.#readers;
+  }
+
+  /** Whether there is anything that the quorum has not stored. */
+  get hasUncommitted(): boolean {
+    return this.store.newest !== this.store.committed;
+  }
+
+  get hasBatch(): boolean {
+    return this.#sealed.length > 0 || this.store.hasOpenBatch;
+  }
+
+  /** Nothing was ever written, or the database was deleted (wire spec section 5.12). */
+  get isEmpty(): boolean {
+    if (this.hasUncommitted || this.store.size !== 1) return false;
+    const image = this.store.imageAt(1, this.store.committed);
+    return sizeField(this.store.slabs.bytesOf(image), this.store.slabs.offsetOf(image)) === 0;
+  }
+
+  /** A transaction was published: it becomes part of the next batch. */
+  published(): void {
+    if (this.store.openBatchPages * PAGE_SIZE >= BATCH_BYTES) {
+      const batch = this.store.seal();
+      this.#sealed.push(batch);
+      this.#sealedBytes += batch.pages.length * PAGE_SIZE;
+      if (this.#sealedBytes > MAX_SEALED_BYTES) this.lock.pause(true);
+    }
+    this.#owner.dirty(this);
+  }
+
+  /** Calls back once a response that could have seen `version` may be sent, perhaps at once. */
+  gate(version: number, own: boolean, opened: (error: SqliteError | undefined) => void): void {
+    if (version <= this.store.committed) this.#owner.confirmLeadership(opened);
+    else this.#gates.push({ version, own, opened });
+  }
+
+  /** The size in bytes of the FRAMES command of the next batch. */
+  sealNext(): { batch: Batch; size: number } {
+    const sealed = this.#sealed.shift();
+    const batch = sealed ?? this.store.seal();
+    if (sealed !== undefined) {
+      this.#sealedBytes -= batch.pages.length * PAGE_SIZE;
+      if (this.#sealedBytes <= MAX_SEALED_BYTES) this.lock.pause(false);
+    }
+    this.#proposedVersion = batch.version;
+    return { batch, size: framesSize(this.name, batch.pages.length) };
+  }
+
+  /** Writes the FRAMES command of a batch. */
+  encode(batch: Batch, target: Uint8Array): void {
+    const { slabs } = this.store;
+    const pages: PageImages = {
+      count: batch.pages.length,
+      pageNumber: index => batch.pages[index]!,
+      pageData: index => slabs.view(batch.images[index]!),
+    };
+    writeFrames(target, 0, this.name, pages);
+  }
+
+  /** The oldest proposed batch is committed: what waited for it is released, in this same turn (design rule 5). */
+  committed(): void {
+    this.store.commit();
+    this.#readers?.committedMoved();
+    const { committed } = this.store;
+    for (let gate = this.#gates.peek(); gate !== undefined && gate.version <= committed; gate = this.#gates.peek()) {
+      this.#gates.shift();
+      if (gate.own) gate.opened(undefined);
+      else this.#owner.confirmLeadership(gate.opened);
+    }
+  }
+
+  /** Publishes and commits a transaction that this node has not executed (raft and disk spec section 4.4). */
+  apply(command: FramesCommand): void {
+    const { store } = this;
+    assert(!this.hasUncommitted, 'an entry from elsewhere on top of uncommitted versions');
+    const set = store.begin();
+    let size = store.size;
+    let stated: number | undefined;
+    for (let i = 0; i < command.count; i++) {
+      const page = command.pageNumber(i);
+      const data = command.pageData(i);
+      const image = set.write(page);
+      store.slabs.bytesOf(image).set(data, store.slabs.offsetOf(image));
+      size = Math.max(size, page);
+      if (page !== 1) continue;
+      // A size field of 0 in a single page 1 deletes the database.
+      stated = sizeField(data) === 0 && command.count === 1 ? 1 : statedSize(data);
+    }
+    set.truncate(stated ?? size);
+    store.apply(set);
+    this.#readers?.committedMoved();
+  }
+
+  /** Publishes the deletion of all content, for the owner of the write lock: one page whose size field is 0. */
+  deleteContent(): void {
+    const set = this.store.begin();
+    set.truncate(1);
+    const image = set.write(1);
+    const { slabs } = this.store;
+    writeTemplate(slabs.bytesOf(image), slabs.offsetOf(image));
+    slabs.bytesOf(image).fill(0, slabs.offsetOf(image) + 28, slabs.offsetOf(image) + 32);
+    this.store.publish(set);
+  }
+
+  /**
+   * Drops what is not committed; no session has a connection any more, and the shared ones have never seen it.
+   * Responses that waited get `proposed` if what they saw was handed to raft, else `executed`.
+   */
+  undo(proposed: () => SqliteError, executed: () => SqliteError): void {
+    this.epoch++;
+    const waiters = this.lock.reset();
+    this.lock.pause(false);
+    this.#sealed.drain();
+    this.#sealedBytes = 0;
+    this.store.undo();
+    for (const gate of this.#gates.drain())
+      gate.opened(gate.version <= this.#proposedVersion ? proposed() : executed());
+    for (const waiter of waiters) waiter.expired();
+  }
+
+  /** The SQLite instance is gone, and with it all connections. */
+  forgetReaders(): void {
+    this.#readers = undefined;
+  }
+
+  closeReaders(): void {
+    this.#readers?.close();
+    this.#readers = undefined;
+  }
+}

@@ -1,0 +1,10 @@
+export { Database } from './database.ts';
+export { Engine, type Replicator } from './engine.ts';
+export type { Answer } from './execution.ts';
+export * from './failure.ts';
+export { defaultEngineOptions, type EngineOptions } from './options.ts';
+export type { RowSource } from './row-stream.ts';
+export { Session, type Prepared } from './session.ts';
+export { DatabaseImage, EngineSnapshot } from './snapshot.ts';
+export { bytesKey, hasStatement, keyBytes } from './sql-text.ts';
+export { SqliteError } from '../sqlite/index.ts';

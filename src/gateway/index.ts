@@ -1,0 +1,2 @@
+export { Gateway, type GatewayNode } from './gateway.ts';
+export { RefusingHandler } from './refusing.ts';

@@ -1,0 +1,154 @@
+/** `Files` on the file system of the operating system. */
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { DqliteError } from '../lib/errors.ts';
+import { lockDirectory } from './node-lock.ts';
+import { FileError, type DirectoryLock, type File, type FileErrorCode, type Files, type OpenOptions } from './types.ts';
+
+/** Buffers per vectored write; the operating systems take 1024. */
+const MAX_PIECES = 512;
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+
+const isLinux = process.platform === 'linux';
+const isWindows = process.platform === 'win32';
+
+const KNOWN_CODES: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'ENOSPC', 'EIO', 'EACCES']);
+
+function fileError(error: NodeJS.ErrnoException, target: string): FileError {
+  // A quota is a full disk to us.
+  const errno = error.code === 'EDQUOT' ? 'ENOSPC' : (error.code ?? '');
+  const code = KNOWN_CODES.has(errno) ? (errno as FileErrorCode) : 'OTHER';
+  return new FileError(code, target, `${target}: ${error.message}`, error);
+}
+
+/** Runs a callback-style function of node:fs. */
+function call<T>(
+  target: string,
+  start: (done: (error: NodeJS.ErrnoException | null, value: T) => void) => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, value) => (error === null ? resolve(value) : reject(fileError(error, target))));
+  });
+}
+
+function run(target: string, start: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    start(error => (error === null ? resolve() : reject(fileError(error, target))));
+  });
+}
+
+class NodeFile implements File {
+  readonly path: string;
+  readonly #descriptor: number;
+  /** Writes must be followed by a sync, because the file could not be opened so that they need none. */
+  readonly #syncWrites: boolean;
+
+  constructor(target: string, descriptor: number, syncWrites: boolean) {
+    this.path = target;
+    this.#descriptor = descriptor;
+    this.#syncWrites = syncWrites;
+  }
+
+  read(target: Uint8Array, offset: number): Promise<number> {
+    return call(this.path, done => fs.read(this.#descriptor, target, 0, target.length, offset, done));
+  }
+
+  async write(pieces: readonly Uint8Array[], offset: number): Promise<void> {
+    let position = offset;
+    for (let start = 0; start < pieces.length; start += MAX_PIECES) {
+      let rest = pieces.slice(start, start + MAX_PIECES);
+      while (rest.length > 0) {
+        const vector = rest;
+        const written = await call<number>(this.path, done => fs.writev(this.#descriptor, vector, position, done));
+        position += written;
+        rest = after(rest, written);
+      }
+    }
+    if (this.#syncWrites) await this.sync();
+  }
+
+  sync(): Promise<void> {
+    return run(this.path, done => fs.fsync(this.#descriptor, done));
+  }
+
+  truncate(size: number): Promise<void> {
+    return run(this.path, done => fs.ftruncate(this.#descriptor, size, done));
+  }
+
+  async size(): Promise<number> {
+    const stats = await call<fs.Stats>(this.path, done => fs.fstat(this.#descriptor, done));
+    return stats.size;
+  }
+
+  close(): Promise<void> {
+    return run(this.path, done => fs.close(this.#descriptor, done));
+  }
+}
+
+/** What is left of the pieces after `size` bytes of them. */
+function after(pieces: readonly Uint8Array[], size: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skipped = size;
+  for (const piece of pieces) {
+    if (skipped >= piece.length) {
+      skipped -= piece.length;
+      continue;
+    }
+    rest.push(skipped > 0 ? piece.subarray(skipped) : piece);
+    skipped = 0;
+  }
+  return rest;
+}
+
+export class NodeFiles implements Files {
+  async open(target: string, { mode, durable = false }: OpenOptions): Promise<File> {
+    const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_DSYNC } = fs.constants;
+    let flags = mode === 'read' ? O_RDONLY : mode === 'write' ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
+    // One system call instead of two. Elsewhere O_DSYNC does not reach the platter (macOS) or does not exist.
+    if (durable && isLinux) flags |= O_DSYNC;
+    const descriptor = await call<number>(target, done => fs.open(target, flags, FILE_MODE, done));
+    return new NodeFile(target, descriptor, durable && !isLinux);
+  }
+
+  list(directory: string): Promise<string[]> {
+    return call<string[]>(directory, done => fs.readdir(directory, done));
+  }
+
+  async makeDirectory(directory: string): Promise<void> {
+    await run(directory, done => fs.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }, done));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return run(from, done => fs.rename(from, to, done));
+  }
+
+  remove(target: string): Promise<void> {
+    return run(target, done => fs.unlink(target, done));
+  }
+
+  async syncDirectory(directory: string): Promise<void> {
+    // Windows has no such thing: its file systems order renames themselves.
+    if (isWindows) return;
+    const descriptor = await call<number>(directory, done => fs.open(directory, fs.constants.O_RDONLY, done));
+    try {
+      await run(directory, done => fs.fsync(descriptor, done));
+    } finally {
+      await run(directory, done => fs.close(descriptor, done));
+    }
+  }
+
+  join(...parts: string[]): string {
+    return path.join(...parts);
+  }
+
+  async lock(directory: string): Promise<DirectoryLock> {
+    try {
+      return await lockDirectory(directory);
+    } catch (error) {
+      if (error instanceof DqliteError) throw error;
+      throw fileError(error as NodeJS.ErrnoException, directory);
+    }
+  }
+}

@@ -1,0 +1,146 @@
+/** `Net` over TCP and, on Linux, abstract Unix sockets. */
+
+import { randomBytes } from 'node:crypto';
+import net from 'node:net';
+import { DqliteError } from '../lib/errors.ts';
+import { parseAddress, type ParsedAddress } from './address.ts';
+import type { Connection, ConnectionHandlers, Listener, Net } from './types.ts';
+
+/** C dqlite's. */
+const BACKLOG = 128;
+/** Bytes of an abstract name without the leading NUL. */
+const ABSTRACT_NAME_SIZE = 107;
+const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
+
+class NodeConnection implements Connection {
+  readonly peer: string;
+  readonly #socket: net.Socket;
+
+  constructor(socket: net.Socket, peer: string) {
+    this.#socket = socket;
+    this.peer = peer;
+  }
+
+  attach(handlers: ConnectionHandlers): void {
+    const socket = this.#socket;
+    let failure: Error | undefined;
+    socket.on('data', (bytes: Buffer) => handlers.received(bytes));
+    socket.on('drain', () => handlers.drained());
+    socket.on('end', () => handlers.ended());
+    socket.on('error', error => {
+      failure = error;
+    });
+    socket.on('close', () => handlers.closed(failure));
+  }
+
+  get pendingBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  send(bytes: Uint8Array): boolean {
+    if (this.#socket.destroyed) return true;
+    this.#socket.write(bytes);
+    // libuv writes at once what the kernel takes; then the memory is free again.
+    return this.#socket.writableLength === 0;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+export class NodeNet implements Net {
+  listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
+    const target = socketTarget(parseAddress(address), address);
+    // allowHalfOpen: a client that has sent its last request may close its side and still read the answers.
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, socket => {
+      const connection = new NodeConnection(socket, peerOf(socket));
+      connection.attach(accept(connection));
+    });
+    return new Promise((resolve, reject) => {
+      server.once('error', error => {
+        reject(
+          new DqliteError('IO', `cannot listen on ${address}: ${error.message}`, {
+            cause: error,
+            hint: 'choose another address, or stop the process that has this one',
+          }),
+        );
+      });
+      server.listen({ ...target, backlog: BACKLOG }, () => {
+        server.removeAllListeners('error');
+        server.on('error', () => {}); // a failed accept concerns that connection only
+        resolve({
+          address: boundAddress(server),
+          close: () =>
+            new Promise(done => {
+              // The callback comes when all connections are gone; the name and port are free at once.
+              server.close();
+              setImmediate(done);
+            }),
+        });
+      });
+    });
+  }
+
+  connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
+    const target = socketTarget(parseAddress(address), address);
+    return new Promise((resolve, reject) => {
+      const socket = net.connect({ ...target, noDelay: true } as net.NetConnectOpts);
+      const fail = (error: Error): void => {
+        socket.destroy();
+        reject(new DqliteError('CONNECTION', `cannot connect to ${address}: ${error.message}`, { cause: error }));
+      };
+      socket.setTimeout(timeoutMs, () => fail(new Error(`no answer within ${timeoutMs} ms`)));
+      socket.once('error', fail);
+      socket.once('connect', () => {
+        socket.setTimeout(0);
+        socket.removeListener('error', fail);
+        resolve(handlers => {
+          const connection = new NodeConnection(socket, address);
+          connection.attach(handlers);
+          return connection;
+        });
+      });
+    });
+  }
+}
+
+function socketTarget(parsed: ParsedAddress, address: string): { host: string; port: number } | { path: string } {
+  if (parsed.kind === 'tcp') return { host: parsed.host, port: parsed.port };
+  if (process.platform !== 'linux') {
+    throw new DqliteError('UNSUPPORTED', `${address}: abstract sockets exist on Linux only`, { hint: 'use host:port' });
+  }
+  const name =
+    parsed.name === '' ? randomBytes(ABSTRACT_NAME_SIZE).toString('hex').slice(0, ABSTRACT_NAME_SIZE) : parsed.name;
+  if (NODE_MAJOR < 22 && Buffer.byteLength(name) !== ABSTRACT_NAME_SIZE) {
+    throw new DqliteError(
+      'UNSUPPORTED',
+      `${address}: Node ${process.versions.node} pads the names of abstract sockets, so that other programs do not find them`,
+      { hint: 'use Node 22 or later, host:port, or @ alone for a name of full length' },
+    );
+  }
+  return { path: `\0${name}` };
+}
+
+function boundAddress(server: net.Server): string {
+  const address = server.address();
+  if (typeof address === 'string') return `@${address.replace(/^\0/, '')}`;
+  if (address === null) return '';
+  return address.family === 'IPv6' ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+function peerOf(socket: net.Socket): string {
+  return socket.remoteAddress === undefined ? 'a local socket' : `${socket.remoteAddress}:${socket.remotePort ?? 0}`;
+}

@@ -1,0 +1,42 @@
+/** The real host: this process, its operating system. */
+
+import { randomFillSync } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { NodeFiles } from './node-files.ts';
+import { NodeNet } from './node-net.ts';
+import type { Clock, Host, Random, Timer } from './types.ts';
+
+class NodeClock implements Clock {
+  monotonicMs(): number {
+    return performance.now();
+  }
+
+  wallMs(): number {
+    return Date.now();
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const timer = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  }
+
+  defer(callback: () => void): void {
+    setImmediate(callback);
+  }
+}
+
+class NodeRandom implements Random {
+  fill(bytes: Uint8Array): void {
+    randomFillSync(bytes);
+  }
+
+  uint32(): number {
+    const word = new Uint32Array(1);
+    randomFillSync(word);
+    return word[0]!;
+  }
+}
+
+export function nodeHost(): Host {
+  return { clock: new NodeClock(), random: new NodeRandom(), files: new NodeFiles(), net: new NodeNet() };
+}

@@ -1,0 +1,81 @@
+/**
+ * The segment that is being written. A batch is one vectored write of a durable file: header, data, and zeros up
+ * to the next preallocation step if the batch reaches beyond what is allocated. So most writes change no file
+ * size, which makes their sync cheaper, none writes zeros twice, and the bytes after the last batch are always
+ * zeros (C dqlite refuses a segment that ends inside a batch).
+ */
+
+import { encodeSegmentHeader, OPEN_SEGMENT_SIZE, SEGMENT_HEADER_SIZE } from '../format/index.ts';
+import type { File } from '../host/types.ts';
+
+/** Zeros that a batch brings along when it outgrows the allocated part. */
+const PREALLOCATION_STEP = 256 * 1024;
+/** C dqlite reads 16 bytes after the last batch to see that there is none. */
+const SPARE_SIZE = 16;
+
+const zeros = new Uint8Array(PREALLOCATION_STEP + SPARE_SIZE);
+
+export class SegmentWriter {
+  readonly name: string;
+  readonly #file: File;
+  #allocated = 0;
+  /** Bytes that hold batches. */
+  used = 0;
+
+  private constructor(name: string, file: File) {
+    this.name = name;
+    this.#file = file;
+  }
+
+  /** For a file that was just created: allocates the first step, so that the first batch finds space. */
+  static async create(name: string, file: File): Promise<SegmentWriter> {
+    const writer = new SegmentWriter(name, file);
+    await file.write([zeros.subarray(0, PREALLOCATION_STEP)], 0);
+    writer.#allocated = PREALLOCATION_STEP;
+    return writer;
+  }
+
+  /** Whether a batch should go into the next segment; one that is too large for any gets one of its own. */
+  isFullFor(size: number): boolean {
+    return this.used > 0 && this.used + size > OPEN_SEGMENT_SIZE;
+  }
+
+  /** Where the data of the next batch will lie, given the size of its header. */
+  dataOffset(headerSize: number): number {
+    return Math.max(this.used, SEGMENT_HEADER_SIZE) + headerSize;
+  }
+
+  /** Writes a batch; durable when it resolves. After a rejection call `repair` or nothing. */
+  async write(header: Uint8Array, data: readonly Uint8Array[]): Promise<void> {
+    const pieces: Uint8Array[] = this.used === 0 ? [encodeSegmentHeader(), header, ...data] : [header, ...data];
+    let end = this.used;
+    for (const piece of pieces) end += piece.length;
+    let allocated = this.#allocated;
+    if (end + SPARE_SIZE > allocated) {
+      allocated = Math.ceil((end + SPARE_SIZE) / PREALLOCATION_STEP) * PREALLOCATION_STEP;
+      pieces.push(zeros.subarray(0, allocated - end));
+    }
+    await this.#file.write(pieces, this.used);
+    this.used = end;
+    this.#allocated = allocated;
+  }
+
+  /** Removes whatever a failed write left after the last good batch. */
+  async repair(): Promise<void> {
+    await this.#file.truncate(this.used);
+    await this.#file.sync();
+    this.#allocated = this.used;
+  }
+
+  /** Cuts the file at the end of the last batch, where a closed segment ends, and closes it. */
+  async finish(): Promise<void> {
+    await this.#file.truncate(this.used);
+    await this.#file.sync();
+    await this.#file.close();
+  }
+
+  /** Closes without a write, after a failure. */
+  async abandon(): Promise<void> {
+    await this.#file.close();
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * The receiving side of an accepted connection: protocol version, then messages (wire spec section 1). What the
+ * messages mean is the business of a `ClientHandler`, which takes them one by one; until it does, they stay here,
+ * bounded, and the connection is not read any further.
+ */
+
+import type { Connection, ConnectionHandlers } from '../host/types.ts';
+import type { Writer } from '../lib/bytes.ts';
+import { FrameParser, MessageTooLargeError, protocolVersion, type Frame, type FrameHeader } from '../wire/index.ts';
+
+/** Serves one client. */
+export interface ClientHandler {
+  /** Messages may have arrived: take what can be served with `next`. */
+  readable(): void;
+  /** All that was sent has been taken by the operating system. */
+  drained(): void;
+  /** The client sends no more. The handler answers what has arrived and then calls `finish`. */
+  ended(): void;
+  /** The connection is gone. */
+  closed(): void;
+  /** The client announces a message of more than the limit, or too much waits in memory: answer and `finish`. */
+  refused(message: string): void;
+}
+
+export interface InboundOptions {
+  /** Largest request body in bytes. */
+  readonly maxRequestBytes: number;
+  /** Bytes of requests that all connections together may hold. */
+  readonly budget: InboundBudget;
+  /** Makes the handler, once the protocol version is known to be good. */
+  readonly handler: (inbound: Inbound, legacy: boolean) => ClientHandler;
+  readonly closed: (inbound: Inbound) => void;
+}
+
+/** Memory for requests, shared by all connections. */
+export class InboundBudget {
+  readonly limit: number;
+  used = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+}
+
+/** Requests sent ahead are read up to here; then the connection is paused until some of them are served. */
+const READ_AHEAD_BYTES = 64 * 1024;
+
+export class Inbound implements ConnectionHandlers {
+  readonly connection: Connection;
+  readonly #options: InboundOptions;
+  readonly #parser: FrameParser;
+  #handler: ClientHandler | undefined = undefined;
+  #paused = false;
+  #finished = false;
+  #counted = 0;
+  /** The handler is busy: what arrives waits. */
+  busy = false;
+
+  constructor(connection: Connection, options: InboundOptions) {
+    this.connection = connection;
+    this.#options = options;
+    this.#parser = new FrameParser(options.maxRequestBytes);
+  }
+
+  /** The next message, if it has arrived as a whole. */
+  next(): Frame | undefined {
+    try {
+      const frame = this.#parser.next();
+      this.#account();
+      return frame;
+    } catch (error) {
+      if (!(error instanceof MessageTooLargeError)) throw error;
+      this.#handler?.refused(error.message);
+      return undefined;
+    }
+  }
+
+  /** The header of the next message, if all of it has arrived. */
+  peek(): FrameHeader | undefined {
+    return this.#parser.peek();
+  }
+
+  get pendingBytes(): number {
+    return this.connection.pendingBytes;
+  }
+
+  /** Sends what was written and makes the writer ready for the next message. */
+  send(writer: Writer): void {
+    if (writer.offset > 0 && !this.connection.send(writer.written())) writer.renew();
+    writer.clear();
+  }
+
+  /** Closes once everything was sent. */
+  finish(): void {
+    this.#finished = true;
+    this.connection.end();
+  }
+
+  /** Closes at once, without a word. */
+  drop(): void {
+    this.#finished = true;
+    this.connection.destroy();
+  }
+
+  received(bytes: Uint8Array): void {
+    if (this.#finished) return;
+    this.#parser.push(bytes);
+    this.#account();
+    if (this.#options.budget.used > this.#options.budget.limit) {
+      if (this.#handler === undefined) this.drop();
+      else this.#handler.refused('the requests waiting on this node hold more memory than allowed');
+      return;
+    }
+    if (this.#handler === undefined && !this.#shakeHands()) return;
+    this.#handler?.readable();
+    this.regulate();
+  }
+
+  /** Pauses or resumes reading according to what waits. To be called when `busy` changes. */
+  regulate(): void {
+    const pause = this.busy && this.#parser.bufferedBytes > READ_AHEAD_BYTES;
+    if (pause === this.#paused || this.#finished) return;
+    this.#paused = pause;
+    if (pause) this.connection.pause();
+    else this.connection.resume();
+  }
+
+  drained(): void {
+    this.#handler?.drained();
+  }
+
+  ended(): void {
+    if (this.#handler === undefined) this.drop();
+    else if (!this.#finished) this.#handler.ended();
+  }
+
+  closed(): void {
+    this.#finished = true;
+    this.#options.budget.used -= this.#counted;
+    this.#counted = 0;
+    this.#handler?.closed();
+    this.#options.closed(this);
+  }
+
+  /** Whether the stream may go on: the version is known, or has not arrived yet. */
+  #shakeHands(): boolean {
+    const version = this.#parser.handshake();
+    if (version === undefined) return false;
+    if (version !== protocolVersion.current && version !== protocolVersion.legacy) {
+      this.drop();
+      return false;
+    }
+    this.#handler = this.#options.handler(this, version === protocolVersion.legacy);
+    return true;
+  }
+
+  #account(): void {
+    if (this.#finished) return;
+    this.#options.budget.used += this.#parser.bufferedBytes - this.#counted;
+    this.#counted = this.#parser.bufferedBytes;
+  }
+}

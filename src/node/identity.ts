@@ -1,0 +1,69 @@
+/**
+ * Who a data directory belongs to. A node that answers with another id or address than the directory's would be
+ * somebody else to its cluster, so a contradiction is refused.
+ */
+
+import { parse } from 'yaml';
+import { FileError, type Files } from '../host/types.ts';
+import { decodeUtf8 } from '../lib/bytes.ts';
+import { DqliteError } from '../lib/errors.ts';
+import type { Configuration, ServerId } from '../raft/index.ts';
+
+export interface Identity {
+  readonly id: ServerId;
+  /** What clients and peers dial, compared byte by byte. */
+  readonly address: string;
+}
+
+/** Ids of a node that founds a cluster by itself in an empty directory (raft and disk spec section 5.5). */
+export const BOOTSTRAP_IDS: readonly ServerId[] = [1n, 0x2dc171858c3155ben];
+
+/** The file in which go-dqlite's application layer keeps the same (raft and disk spec section 5.10). */
+const INFO_FILE = 'info.yaml';
+
+/** Throws DqliteError CONFIGURATION if the directory's configuration names this node otherwise. */
+export function checkConfiguration(directory: string, self: Identity, configuration: Configuration): void {
+  const { servers } = configuration;
+  if (servers.length === 0) return;
+  const byId = servers.find(server => server.id === self.id);
+  if (byId?.address === self.address) return;
+  const members = servers.map(({ id, address }) => `${id} at ${address}`).join(', ');
+  const what =
+    byId === undefined
+      ? `id ${self.id} is not a member of the cluster in this directory, which has ${members}`
+      : `node ${self.id} has the address ${byId.address} in this directory, not ${self.address}`;
+  throw new DqliteError('CONFIGURATION', `${directory}: ${what}`, {
+    hint: 'start the node with the id and address that the directory was made with, or use another directory',
+  });
+}
+
+/** The same for `info.yaml`, if it is there. */
+export async function checkInfoFile(files: Files, directory: string, self: Identity): Promise<void> {
+  const text = await readText(files, files.join(directory, INFO_FILE));
+  if (text === undefined) return;
+  const info: unknown = parse(text, { intAsBigInt: true });
+  if (typeof info !== 'object' || info === null) return;
+  const { ID: id, Address: address } = info as { ID?: unknown; Address?: unknown };
+  if ((id === undefined || id === self.id) && (address === undefined || address === self.address)) return;
+  throw new DqliteError(
+    'CONFIGURATION',
+    `${directory}: ${INFO_FILE} says node ${String(id)} at ${String(address)}, not ${self.id} at ${self.address}`,
+    { hint: 'start the node with the id and address that the directory was made with, or use another directory' },
+  );
+}
+
+async function readText(files: Files, path: string): Promise<string | undefined> {
+  try {
+    const file = await files.open(path, { mode: 'read' });
+    try {
+      const bytes = new Uint8Array(await file.size());
+      await file.read(bytes, 0);
+      return decodeUtf8(bytes);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof FileError && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,230 @@
+/** A dqlite node: opens its data directory, serves clients, replicates. The wiring of all layers. */
+
+import { nodeHost, silentLogger, type Host, type Logger } from '../host/index.ts';
+import { Writer } from '../lib/bytes.ts';
+import { DqliteError } from '../lib/errors.ts';
+import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
+import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts';
+import { Log } from '../log/index.ts';
+import { Acceptor } from '../net/index.ts';
+import { findServer, Raft, type Configuration, type ServerId } from '../raft/index.ts';
+import { BOOTSTRAP_IDS, checkConfiguration, checkInfoFile } from './identity.ts';
+import { Replica } from './replica.ts';
+
+export interface NodeOptions {
+  /** 1 and 0x2dc171858c3155be found a cluster in an empty directory. */
+  readonly id: bigint;
+  /** The text that goes into the cluster's configuration: what clients and peers dial and compare. */
+  readonly address: string;
+  /** The data directory; made if it is not there. */
+  readonly directory: string;
+  /** Where to listen if that is not `address`: `host:port` or `@name`; port 0 and `@` choose. */
+  readonly bind?: string | undefined;
+  readonly logger?: Logger | undefined;
+  /** Replaces the operating system, for simulations. */
+  readonly host?: Host | undefined;
+  /** One-way latency of the cluster's network; sets heartbeat (1.5 x) and election timeout (15 x). */
+  readonly latencyMs?: number | undefined;
+  /** Take a snapshot after this many entries, as C dqlite does; by default when the log outweighs the databases. */
+  readonly snapshotThreshold?: number | undefined;
+  /** Entries kept on disk before a snapshot. */
+  readonly snapshotTrailing?: number | undefined;
+  readonly failureDomain?: bigint | undefined;
+  readonly maxConnections?: number | undefined;
+  /** Largest request in bytes. */
+  readonly maxRequestBytes?: number | undefined;
+  /** Bytes of requests that all connections together may hold. */
+  readonly maxBufferedBytes?: number | undefined;
+  readonly engine?: Partial<EngineOptions> | undefined;
+  /** An error that this node cannot go on with: it has stopped serving. */
+  readonly onFailure?: ((error: unknown) => void) | undefined;
+}
+
+const DEFAULT_HEARTBEAT_MS = 500;
+const HEARTBEAT_PER_LATENCY = 1.5;
+const DEFAULT_TRAILING = 8192;
+const DEFAULT_MAX_CONNECTIONS = 10_000;
+const MIB = 1024 * 1024;
+const DEFAULT_MAX_REQUEST_BYTES = 256 * MIB;
+const DEFAULT_MAX_BUFFERED_BYTES = 512 * MIB;
+
+export class Node {
+  readonly id: ServerId;
+  readonly address: string;
+  /** Where the node listens. */
+  readonly boundAddress: string;
+  readonly #engine: Engine;
+  readonly #replica: Replica;
+  readonly #raft: Raft;
+  readonly #log: Log;
+  readonly #acceptor: Acceptor;
+  #closing: Promise<void> | undefined = undefined;
+
+  /**
+   * Starts a node. Resolves when it accepts connections; the only voter of a cluster leads by then. Rejects with
+   * DqliteError: DAMAGED, LOCKED, CONFIGURATION, IO, UNSUPPORTED.
+   */
+  static async start(options: NodeOptions): Promise<Node> {
+    const host = options.host ?? nodeHost();
+    const logger = options.logger ?? silentLogger;
+    const { clock, files, random } = host;
+    const self = { id: options.id, address: options.address };
+    if (self.id <= 0n || self.id >= 1n << 64n) {
+      throw new DqliteError('CONFIGURATION', `${self.id} is not a node id`, { hint: 'ids are 1 to 2^64 - 1' });
+    }
+    const log = await Log.open({ files, clock, directory: options.directory, logger });
+    try {
+      await checkInfoFile(files, options.directory, self);
+      if (log.isNew && BOOTSTRAP_IDS.includes(self.id)) {
+        await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
+      }
+      const state = await log.loadState();
+      const raft = new Raft(self, state);
+      checkConfiguration(options.directory, self, raft.configuration);
+      const environment = {
+        wallMs: () => clock.wallMs(),
+        monotonicMs: () => clock.monotonicMs(),
+        fillRandom: (bytes: Uint8Array) => random.fill(bytes),
+      };
+      const engine = await Engine.create({ ...defaultEngineOptions, ...options.engine }, clock, environment, logger);
+      if (log.snapshot !== undefined) await log.readSnapshot(engine.restorer());
+      return await Node.#assemble(options, host, logger, log, raft, engine);
+    } catch (error) {
+      await log.close();
+      throw error;
+    }
+  }
+
+  static async #assemble(
+    options: NodeOptions,
+    host: Host,
+    logger: Logger,
+    log: Log,
+    raft: Raft,
+    engine: Engine,
+  ): Promise<Node> {
+    const { latencyMs } = options;
+    let node: Node | undefined;
+    const failed = (error: unknown): void => {
+      logger.fatal({ error }, 'the node stops');
+      options.onFailure?.(error);
+      void node?.close();
+    };
+    const replica = new Replica(raft, log, engine, {
+      clock: host.clock,
+      logger,
+      heartbeatMs: latencyMs === undefined ? DEFAULT_HEARTBEAT_MS : latencyMs * HEARTBEAT_PER_LATENCY,
+      snapshotThreshold: options.snapshotThreshold ?? 0,
+      snapshotTrailing: options.snapshotTrailing ?? DEFAULT_TRAILING,
+      failed,
+    });
+    engine.start(replica);
+    const services = gatewayNode(options, host, raft, replica, engine);
+    const acceptor = new Acceptor({
+      net: host.net,
+      maxConnections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+      maxRequestBytes: options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
+      maxBufferedBytes: options.maxBufferedBytes ?? DEFAULT_MAX_BUFFERED_BYTES,
+      handler: (inbound, legacy) => new Gateway(inbound, services, legacy),
+      refuse: (inbound, reason) => new RefusingHandler(inbound, reason),
+    });
+    replica.start();
+    try {
+      if (raft.role === 'leader') await new Promise<void>(resolve => engine.whenReady(resolve));
+      const bound = await acceptor.listen(options.bind ?? options.address);
+      node = new Node(options, bound, engine, replica, raft, log, acceptor);
+      return node;
+    } catch (error) {
+      engine.close();
+      await replica.stop();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: NodeOptions,
+    bound: string,
+    engine: Engine,
+    replica: Replica,
+    raft: Raft,
+    log: Log,
+    acceptor: Acceptor,
+  ) {
+    this.id = options.id;
+    this.address = options.address;
+    this.boundAddress = bound;
+    this.#engine = engine;
+    this.#replica = replica;
+    this.#raft = raft;
+    this.#log = log;
+    this.#acceptor = acceptor;
+  }
+
+  get isLeader(): boolean {
+    return this.#engine.isLeading;
+  }
+
+  get configuration(): Configuration {
+    return this.#raft.configuration;
+  }
+
+  /** Figures of this moment. */
+  metrics(): NodeMetrics {
+    const { slabs, sqlite } = this.#engine;
+    return {
+      connections: this.#acceptor.connectionCount,
+      databases: this.#engine.databases.size,
+      commitIndex: this.#raft.commitIndex,
+      pageBytes: slabs.used * 4096,
+      pageBytesHeld: slabs.heldBytes,
+      sqliteHeapBytes: sqlite.heap.size,
+      sqliteConnections: sqlite.connections.size,
+      tempBytes: sqlite.tempBudget.used,
+    };
+  }
+
+  /** Stops cleanly: what was answered is on disk, the directory and the address are free. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#replica.stop();
+    this.#engine.close();
+    await this.#acceptor.close();
+    await this.#log.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+export interface NodeMetrics {
+  readonly connections: number;
+  readonly databases: number;
+  readonly commitIndex: number;
+  /** Bytes of page images in use, and held from the system. */
+  readonly pageBytes: number;
+  readonly pageBytesHeld: number;
+  /** The heap of the SQL engine, which never shrinks. */
+  readonly sqliteHeapBytes: number;
+  readonly sqliteConnections: number;
+  /** Bytes of temporary files. */
+  readonly tempBytes: number;
+}
+
+function gatewayNode(options: NodeOptions, host: Host, raft: Raft, replica: Replica, engine: Engine): GatewayNode {
+  return {
+    engine,
+    clock: host.clock,
+    writer: new Writer(64 * 1024),
+    leader: () => (findServer(raft.configuration, raft.id)?.role === 'voter' ? raft.leader : undefined),
+    configuration: () => raft.configuration,
+    change: (change, finished) => replica.change(change, finished),
+    transfer: (target, finished) => replica.transfer(target, finished),
+    weight: 0n,
+    failureDomain: options.failureDomain ?? 0n,
+  };
+}

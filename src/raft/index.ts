@@ -1,0 +1,4 @@
+export * from './configuration.ts';
+export { RaftLog } from './raft-log.ts';
+export { Raft, type LoadedState, type RaftOptions } from './raft.ts';
+export type * from './types.ts';

@@ -1,0 +1,113 @@
+/**
+ * What the core keeps of the log in memory: the term of every entry on disk, and the newest entries with their
+ * data, for replication and applying. How much data is kept is bounded in bytes by the owner (`forgetData`);
+ * older entries are read back from the disk.
+ *
+ * 1. Entries firstIndex .. lastIndex are in the log; the terms are not always monotonic (raft and disk spec
+ *    section 4.1: recovery appends term 1).
+ * 2. Data is kept for a suffix of them: dataIndex .. lastIndex.
+ */
+
+import { assert } from '../lib/assert.ts';
+import { Queue } from '../lib/queue.ts';
+import type { Entry, Index, Term } from './types.ts';
+
+/** Neighbouring entries of one term. */
+interface TermRun {
+  readonly firstIndex: Index;
+  readonly term: Term;
+}
+
+export class RaftLog {
+  #firstIndex: Index;
+  #lastIndex: Index;
+  /** Term of the entry before the first one: that of a snapshot, or 0. */
+  #previousTerm: Term;
+  readonly #runs: TermRun[] = [];
+  readonly #entries = new Queue<Entry>();
+  #dataBytes = 0;
+
+  /** An empty log that continues after `previousIndex`. */
+  constructor(previousIndex: Index, previousTerm: Term) {
+    this.#firstIndex = previousIndex + 1;
+    this.#lastIndex = previousIndex;
+    this.#previousTerm = previousTerm;
+  }
+
+  get firstIndex(): Index {
+    return this.#firstIndex;
+  }
+
+  get lastIndex(): Index {
+    return this.#lastIndex;
+  }
+
+  get lastTerm(): Term {
+    return this.#runs[this.#runs.length - 1]?.term ?? this.#previousTerm;
+  }
+
+  /** Bytes of entry data held. */
+  get dataBytes(): number {
+    return this.#dataBytes;
+  }
+
+  /** The oldest entry whose data is here; lastIndex + 1 if none is. */
+  get dataIndex(): Index {
+    return this.#lastIndex + 1 - this.#entries.length;
+  }
+
+  /** Term of an entry, or of the one before the first; undefined outside. */
+  termAt(index: Index): Term | undefined {
+    if (index === this.#firstIndex - 1) return this.#previousTerm;
+    if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
+    let low = 0;
+    let high = this.#runs.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#runs[middle]!.firstIndex <= index) low = middle;
+      else high = middle - 1;
+    }
+    return this.#runs[low]!.term;
+  }
+
+  append(entry: Entry): void {
+    this.#extend(entry.term);
+    this.#entries.push(entry);
+    this.#dataBytes += entry.data.length;
+  }
+
+  /** Notes an entry that is on disk, without its data. Only before the first `append`. */
+  appendStored(term: Term): void {
+    assert(this.#entries.length === 0, 'stored entries come before new ones');
+    this.#extend(term);
+  }
+
+  /** An entry with its data, if that is still here. */
+  entryAt(index: Index): Entry | undefined {
+    const position = index - this.dataIndex;
+    return position < 0 ? undefined : this.#entries.at(position);
+  }
+
+  /** Drops the entries from `index` on. */
+  truncate(index: Index): void {
+    assert(index >= this.#firstIndex, 'cannot truncate into a snapshot');
+    while (this.#lastIndex >= index) {
+      const entry = this.#entries.pop();
+      if (entry !== undefined) this.#dataBytes -= entry.data.length;
+      this.#lastIndex--;
+      if (this.#runs[this.#runs.length - 1]!.firstIndex > this.#lastIndex) this.#runs.pop();
+    }
+  }
+
+  /** Lets go of the data of the oldest entry that has any, and gives it. */
+  forgetOldestData(): Entry | undefined {
+    const entry = this.#entries.shift();
+    if (entry !== undefined) this.#dataBytes -= entry.data.length;
+    return entry;
+  }
+
+  #extend(term: Term): void {
+    this.#lastIndex++;
+    if (this.#runs[this.#runs.length - 1]?.term !== term) this.#runs.push({ firstIndex: this.#lastIndex, term });
+  }
+}
