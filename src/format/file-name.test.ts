@@ -7,6 +7,7 @@ test('names that C dqlite writes', () => {
   const cases: [string, FileName][] = [
     ['0000000000000002-0000000000000985', { kind: 'closed', first: 2, last: 985 }],
     ['0000000000000001-0000000000000001', { kind: 'closed', first: 1, last: 1 }],
+    ['open-1', { kind: 'open', counter: 1 }],
     ['open-12', { kind: 'open', counter: 12 }],
     ['snapshot-1-1024-1148625', { kind: 'snapshot', term: 1, index: 1024, timestampMs: 1_148_625 }],
     ['snapshot-1-1024-1148625.meta', { kind: 'snapshotMeta', term: 1, index: 1024, timestampMs: 1_148_625 }],

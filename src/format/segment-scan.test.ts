@@ -183,6 +183,15 @@ test('a batch at the edge between two readings is found', () => {
   const last = Buffer.alloc(OPEN_SEGMENT_SIZE);
   last.set(batch, last.length - batch.length);
   assert.equal(laterBatch(last, 8), last.length - batch.length);
+  assert.equal(laterBatch(last, last.length - batch.length), last.length - batch.length);
+  assert.equal(laterBatch(last, last.length - batch.length + 8), undefined);
+});
+
+test('a later batch can begin with an entry of any type', () => {
+  for (const type of ['command', 'barrier', 'change'] as const) {
+    const file = Buffer.concat([Buffer.alloc(64, 0xff), encodeBatchHeader([{ ...command(0), type }])]);
+    assert.equal(laterBatch(file, 8), 64);
+  }
 });
 
 test('a later batch is one that the scanner would accept, and any bytes give an answer', () => {

@@ -80,7 +80,8 @@ export function* scanSegment(fileSize: number, onBatch: (batch: Batch) => void):
 
 /**
  * The offset of the first batch at or after `start` whose CRCs are right, if there is one. After an
- * invalid batch in an open segment it tells damage from a torn write, which is always the last one.
+ * invalid batch in an open segment it tells damage from a torn write, which is always the last one. It
+ * errs on the side of damage: a segment file that a client stored as a blob looks the same.
  */
 export function* findLaterBatch(fileSize: number, start: number): FileScan<number | undefined> {
   const file = new FileWindow(fileSize);

@@ -54,16 +54,17 @@ test('the segment of raft and disk spec section 8.12: two batches, garbage after
 
 test('the header has the CRC of itself and that of all data', () => {
   const entries: SegmentEntry[] = [
-    { term: 2 ** 40, type: 'command', data: new Uint8Array(16).fill(1) },
+    { term: Number.MAX_SAFE_INTEGER, type: 'command', data: new Uint8Array(16).fill(1) },
     { term: 1, type: 'barrier', data: new Uint8Array(8) },
   ];
   const header = Buffer.from(encodeBatchHeader(entries));
   assert.equal(header.length, batchHeaderSize(2));
   assert.equal(header.readUInt32LE(0), crc32(header.subarray(8)));
   assert.equal(header.readUInt32LE(4), crc32(Buffer.concat(entries.map(entry => entry.data))));
+  assert.deepEqual(Buffer.from(encodeBatchHeader(entries, header.readUInt32LE(4))), header);
   assert.equal(isBatchHeaderIntact(header), true);
   assert.deepEqual(decodeDescriptors(header, 100), [
-    { term: 2 ** 40, type: 'command', dataOffset: 100, dataSize: 16 },
+    { term: Number.MAX_SAFE_INTEGER, type: 'command', dataOffset: 100, dataSize: 16 },
     { term: 1, type: 'barrier', dataOffset: 116, dataSize: 8 },
   ]);
   header[20]! ^= 1;

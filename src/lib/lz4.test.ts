@@ -50,7 +50,14 @@ function frameOf(flags: number, content: Uint8Array, blocks: readonly Uint8Array
 }
 
 test('the snapshot of raft and disk spec section 8.14', () => {
-  assert.equal(isLz4Frame(snapshotOfC), true);
+  for (const [bytes, expected] of [
+    [snapshotOfC, true],
+    [snapshotOfC.subarray(0, 4), true],
+    [snapshotOfC.subarray(0, 3), false],
+    [snapshotOfC.subarray(1), false],
+  ] as const) {
+    assert.equal(isLz4Frame(bytes), expected);
+  }
   assert.equal(snapshotOfC.subarray(0, 15).toString('hex'), '04224d184c404819060000000000a7');
   const content = decode(snapshotOfC);
   assert.equal(content.length, 399_688);
