@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line: finds the subcommand, prints errors for people, sets the exit code (1 failure, 2 usage). */
 
+import { FileError } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { demo } from './demo.ts';
 import { serve } from './serve.ts';
@@ -38,6 +39,8 @@ main(process.argv.slice(2)).then(
     }
     if (error instanceof DqliteError) {
       console.error(`dqlite-node: ${error.message}${error.hint === undefined ? '' : `\n  hint: ${error.hint}`}`);
+    } else if (error instanceof FileError) {
+      console.error(`dqlite-node: ${error.message}`);
     } else {
       console.error(error);
     }

@@ -1,6 +1,7 @@
 /** `dqlite-node serve`: runs one node until it is told to stop. */
 
-import { isLoopback } from '../host/index.ts';
+import { isLoopback, parseAddress } from '../host/index.ts';
+import { messageOf } from '../lib/errors.ts';
 import { Node } from '../node/index.ts';
 import { LOG_LEVELS, stderrLogger, type LogLevel } from './logger.ts';
 import { idOption, numberOption, readOptions, UsageError } from './usage.ts';
@@ -45,10 +46,11 @@ export async function serve(args: string[]): Promise<number> {
     return 0;
   }
   const id = idOption('id', values.id, 1n, USAGE);
-  const { address, dir, bind } = values;
-  if (id === undefined || address === undefined || dir === undefined) {
-    throw new UsageError('--id, --address and --dir are needed', USAGE);
-  }
+  const { bind } = values;
+  const address = neededOption('address', values.address);
+  const dir = neededOption('dir', values.dir);
+  if (id === undefined) throw new UsageError('--id is needed', USAGE);
+  checkAddress(bind === undefined ? 'address' : 'bind', bind ?? address);
   const number = (name: keyof typeof OPTIONS & keyof typeof values, min: number, max: number): number | undefined =>
     numberOption(name, values[name] as string | undefined, [min, max], USAGE);
   const level = values['log-level'] ?? 'info';
@@ -87,6 +89,20 @@ export async function serve(args: string[]): Promise<number> {
   const outcome = await Promise.race([stopped, failed.then(() => 'failed' as const)]);
   await node.close();
   return outcome === 'failed' ? 1 : 0;
+}
+
+function neededOption(name: string, text: string | undefined): string {
+  if (text === undefined || text === '') throw new UsageError(`--${name} is needed`, USAGE);
+  return text;
+}
+
+/** What cannot be listened on is refused before a directory is made with it. */
+function checkAddress(name: string, address: string): void {
+  try {
+    parseAddress(address);
+  } catch (error) {
+    throw new UsageError(`--${name}: ${messageOf(error)}: write host:port, [ipv6]:port or @name`, USAGE);
+  }
 }
 
 /** Resolves at the first SIGTERM or SIGINT; the second one ends the process as usual. */

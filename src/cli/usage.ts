@@ -1,6 +1,7 @@
 /** Reading command lines. */
 
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { messageOf } from '../lib/errors.ts';
 
 /** The command line is wrong: the message says how, the usage how it is right. */
 export class UsageError extends Error {
@@ -24,7 +25,8 @@ export function readOptions<Options extends NonNullable<ParseArgsConfig['options
       typeof parseArgs<{ args: string[]; options: Options; strict: true }>
     >['values'];
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), usage);
+    // Node goes on to explain how to pass a positional argument, which no command here takes.
+    throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);
   }
 }
 

@@ -38,6 +38,8 @@ export interface DatabaseOwner {
   readonly options: EngineOptions;
   /** The database has something to be replicated. */
   dirty(database: Database): void;
+  /** A user of the database is gone, perhaps the last one. */
+  left(database: Database): void;
   /** Calls back, perhaps at once, when this node is known to lead now. */
   confirmLeadership(confirmed: (error: SqliteError | undefined) => void): void;
 }
@@ -60,6 +62,8 @@ export class Database {
   #proposedVersion = 0;
   /** Counts the undos: what was executed before one is gone. */
   epoch = 0;
+  /** Images that are being read. */
+  #images = 0;
 
   constructor(key: string, owner: DatabaseOwner) {
     this.key = key;
@@ -92,6 +96,20 @@ export class Database {
     if (this.hasUncommitted || this.store.size !== 1) return false;
     const image = this.store.imageAt(1, this.store.committed);
     return sizeField(this.store.slabs.bytesOf(image), this.store.slabs.offsetOf(image)) === 0;
+  }
+
+  /** Empty, and nobody has it open or reads it: nothing would be lost with it. */
+  get isUnused(): boolean {
+    return this.sessions.size === 0 && this.#images === 0 && this.isEmpty;
+  }
+
+  imageOpened(): void {
+    this.#images++;
+  }
+
+  imageClosed(): void {
+    this.#images--;
+    this.#owner.left(this);
   }
 
   /** A transaction was published: it becomes part of the next batch. */

@@ -153,6 +153,11 @@ export class Engine implements DatabaseOwner {
     this.#diskRefusal = undefined;
   }
 
+  /** Requests can run now. */
+  get isReady(): boolean {
+    return this.#state === 'leading' && !this.#restarting;
+  }
+
   /** Calls back when requests can be judged: at once, or when an election or a restart of SQLite has ended. */
   whenReady(ready: () => void): void {
     if (this.#state === 'starting' || this.#restarting) this.#waiting.push(ready);
@@ -202,9 +207,12 @@ export class Engine implements DatabaseOwner {
 
   sessionClosed(session: Session): void {
     this.#openConnections.delete(session);
-    const { database } = session;
-    // A deleted database goes with its last user (wire spec section 5.12).
-    if (database.sessions.size === 0 && database.isEmpty) this.#drop(database);
+    this.left(session.database);
+  }
+
+  /** A deleted database goes with its last user (wire spec section 5.12). */
+  left(database: Database): void {
+    if (database.isUnused && this.#databases.get(database.key) === database) this.#drop(database);
   }
 
   #drop(database: Database): void {
@@ -293,7 +301,7 @@ export class Engine implements DatabaseOwner {
       this.#executed.shift();
       own.database.committed();
       this.#scheduleRecycling(own.database);
-      if (own.database.sessions.size === 0 && own.database.isEmpty) this.#drop(own.database);
+      this.left(own.database);
       return;
     }
     assert(own === undefined, `entry ${index} is committed before own entry ${own?.index}`);

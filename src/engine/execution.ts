@@ -49,7 +49,7 @@ import {
 import { SLICE_MS } from './options.ts';
 import type { Compiled, ReadStatement } from './readers.ts';
 import { RowEncoder } from './row-encoder.ts';
-import { RowStream, type RowSource } from './row-stream.ts';
+import { RowStream, type Opened, type RowSource, type StreamOwner } from './row-stream.ts';
 import type { OwnStatement, Session } from './session.ts';
 import { hasStatement, statementKind, type StatementKind } from './sql-text.ts';
 import type { Waiter } from './write-lock.ts';
@@ -84,7 +84,7 @@ const RETURNING_SAVEPOINT = 'dqlite_returning';
 /** `next`: go on with the next statement of the text. `stop`: the answer was given, or comes later. */
 type Outcome = 'next' | 'stop';
 
-export class Execution implements Waiter {
+export class Execution implements Waiter, StreamOwner {
   readonly owner: Session;
   deadlineMs = 0;
   readonly #session: Session;
@@ -92,6 +92,9 @@ export class Execution implements Waiter {
   readonly #answer: Answer;
   #state: 'running' | 'waiting' | 'gated' | 'streaming' | 'ended' = 'running';
   #stream: RowStream | undefined = undefined;
+  /** The statement that the stream is of: one of these. */
+  #sharedRead: ReadStatement | undefined = undefined;
+  #ownRead: { readonly own: OwnStatement; readonly kind: StatementKind } | undefined = undefined;
   /** What to do once the lock is there. */
   #onGranted: (() => Outcome) | undefined = undefined;
   /** The lock is being requested, and has it been granted at once. */
@@ -253,11 +256,11 @@ export class Execution implements Waiter {
 
   #empty(): void {
     if (this.#request.mode !== 'script') throw emptyStatement();
-    this.#succeed(true);
+    this.#succeed(this.#offset === 0);
   }
 
   #streamShared(read: ReadStatement): void {
-    const { engine, database } = this.#session;
+    const { engine } = this.#session;
     const { reader, statement } = read;
     reader.busy = true;
     try {
@@ -266,17 +269,9 @@ export class Execution implements Waiter {
       reader.finish(read, true);
       throw error;
     }
-    this.#deliverStream(
-      new RowStream({
-        engine,
-        database,
-        connection: statement.connection,
-        cursor: new Cursor(statement, read.encoder, engine.options.maxStepMs),
-        gate: opened => engine.confirmLeadership(opened),
-        finish: error => reader.finish(read, error !== undefined),
-        closed: () => this.#end(),
-      }),
-    );
+    this.#mark = 0; // only committed state is seen
+    this.#sharedRead = read;
+    this.#deliverStream(statement.connection, new Cursor(statement, read.encoder, engine.options.maxStepMs));
   }
 
   /** A read through EXEC: it must have no rows. */
@@ -321,9 +316,7 @@ export class Execution implements Waiter {
     const kind = statementKind(sql, this.#offset);
     if (session.aborted !== undefined && mode !== 'prepare') {
       if (kind !== 'rollback') throw transactionAborted(session.aborted);
-      session.acknowledgeAbort();
-      this.#answerWithoutRows(true);
-      return 'stop';
+      return this.#acknowledgeAbort();
     }
     const connection = session.connection();
     const { inTransaction } = session;
@@ -350,8 +343,7 @@ export class Execution implements Waiter {
     }
     if ((statement.facts & FACT_DELETE_DATABASE) !== 0) {
       session.finishOwn(key, own);
-      this.#deleteDatabase(connection);
-      return 'stop';
+      return this.#deleteDatabase(connection, own.tail);
     }
     if (!statement.isReadOnly || (statement.facts & FACT_MAY_WRITE) !== 0) {
       return this.#waitForLock(connection, own, kind);
@@ -442,7 +434,7 @@ export class Execution implements Waiter {
 
   #runStatement(connection: Connection, own: OwnStatement, kind: StatementKind): Outcome {
     const session = this.#session;
-    const { mode, sql, key } = this.#request;
+    const { mode, key } = this.#request;
     const { statement } = own;
     const { engine, database } = session;
     const wasInTransaction = session.inTransaction;
@@ -482,11 +474,9 @@ export class Execution implements Waiter {
     }
     session.statementEnded(kind, failure);
     if (failure !== undefined) throw failure;
-    if (mode === 'script' && hasStatement(sql, own.tail)) {
-      this.#offset = own.tail;
-      return 'next';
-    }
-    const atOnce = kind === 'begin' || kind === 'savepoint' || kind === 'rollback';
+    if (this.#goesOn(own.tail)) return 'next';
+    // What ran before it in the text must be committed first.
+    const atOnce = this.#offset === 0 && (kind === 'begin' || kind === 'savepoint' || kind === 'rollback');
     if (spool === undefined) this.#succeed(atOnce);
     else this.#deliverSpool(spool, atOnce);
     return 'stop';
@@ -523,7 +513,11 @@ export class Execution implements Waiter {
     connection.execute(`SAVEPOINT ${RETURNING_SAVEPOINT}`);
     try {
       this.#collect(statement, spool);
+      statement.reset();
+      // In autocommit this is the commit, which may fail: deferred foreign keys.
+      connection.execute(`RELEASE ${RETURNING_SAVEPOINT}`);
     } catch (error) {
+      if (!(error instanceof SqliteError)) throw error;
       statement.reset();
       // Some errors have ended the whole transaction already.
       if (!connection.autocommit) {
@@ -531,36 +525,37 @@ export class Execution implements Waiter {
       }
       throw error;
     }
-    statement.reset();
-    connection.execute(`RELEASE ${RETURNING_SAVEPOINT}`);
   }
 
   /** A read on the client's own connection: inside a transaction, or with connection state. */
   #streamOwn(connection: Connection, own: OwnStatement, kind: StatementKind): void {
-    const session = this.#session;
-    const { engine, database } = session;
-    const { statement } = own;
-    const encoder = new RowEncoder(statement, engine.options.maxRowBytes);
-    this.#deliverStream(
-      new RowStream({
-        engine,
-        database,
-        connection,
-        cursor: new Cursor(statement, encoder, engine.options.maxStepMs),
-        gate: opened => database.gate(this.#mark, false, opened),
-        finish: error => {
-          session.finishOwn(this.#request.key, own);
-          session.statementEnded(kind, error);
-        },
-        closed: () => this.#end(),
-      }),
-    );
+    const { options } = this.#session.engine;
+    const encoder = new RowEncoder(own.statement, options.maxRowBytes);
+    this.#ownRead = { own, kind };
+    this.#deliverStream(connection, new Cursor(own.statement, encoder, options.maxStepMs));
   }
 
-  #deliverStream(stream: RowStream): void {
+  #deliverStream(connection: Connection, cursor: Cursor): void {
     this.#state = 'streaming';
-    this.#stream = stream;
-    this.#answer.rows(stream);
+    this.#stream = new RowStream(this.#session.engine, connection, cursor, this);
+    this.#answer.rows(this.#stream);
+  }
+
+  gate(opened: Opened): void {
+    this.#session.database.gate(this.#mark, false, opened);
+  }
+
+  streamFinished(error: SqliteError | undefined): void {
+    if (this.#sharedRead !== undefined) {
+      this.#sharedRead.reader.finish(this.#sharedRead, error !== undefined);
+    } else if (this.#ownRead !== undefined) {
+      this.#session.finishOwn(this.#request.key, this.#ownRead.own);
+      this.#session.statementEnded(this.#ownRead.kind, error);
+    }
+  }
+
+  streamClosed(): void {
+    this.#end();
   }
 
   /** Complete rows, once they may leave. */
@@ -569,6 +564,7 @@ export class Execution implements Waiter {
     this.#state = 'gated';
     let sent = false;
     this.#answer.rows({
+      mayStop: false,
       fill: writer => {
         if (!sent) writer.raw(spool.written());
         sent = true;
@@ -580,7 +576,7 @@ export class Execution implements Waiter {
   }
 
   /** `PRAGMA delete_database` (wire spec section 5.12): takes effect with the COMMIT. */
-  #deleteDatabase(connection: Connection): void {
+  #deleteDatabase(connection: Connection, tail: number): Outcome {
     const session = this.#session;
     if (!connection.isWriting) {
       const message = 'PRAGMA delete_database must be run in a write transaction. Use BEGIN IMMEDIATE to start one.';
@@ -588,7 +584,32 @@ export class Execution implements Waiter {
     }
     if (session.transactionWrites > 0) throw onlyStatement();
     session.deleteOnCommit = true;
+    if (this.#goesOn(tail)) return 'next';
     this.#answerWithoutRows(false);
+    return 'stop';
+  }
+
+  /** ROLLBACK of a transaction that the server has ended: there is nothing to roll back. */
+  #acknowledgeAbort(): Outcome {
+    const session = this.#session;
+    const { mode, sql, key } = this.#request;
+    session.connection().lookAt('committed');
+    const own = session.compileOwn(sql, key, this.#offset);
+    if (own === undefined) throw emptyStatement();
+    session.finishOwn(key, own);
+    if (mode === 'query') this.#checkTail(own.tail);
+    session.acknowledgeAbort();
+    if (this.#goesOn(own.tail)) return 'next';
+    this.#answerWithoutRows(true);
+    return 'stop';
+  }
+
+  /** Whether another statement follows in a script, which is the next one then. */
+  #goesOn(tail: number): boolean {
+    const { mode, sql } = this.#request;
+    if (mode !== 'script' || !hasStatement(sql, tail)) return false;
+    this.#offset = tail;
+    return true;
   }
 
   /** RESULT, or ROWS without columns, whichever the request wants. */

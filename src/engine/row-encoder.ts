@@ -3,7 +3,7 @@
  * straight into the response; no JavaScript value is made of them.
  */
 
-import { WORD_SIZE, pad8, type Writer } from '../lib/bytes.ts';
+import { WORD_SIZE, Writer, pad8 } from '../lib/bytes.ts';
 import {
   SQLITE_TOOBIG,
   SqliteError,
@@ -34,7 +34,8 @@ export class RowEncoder {
   #generation = -1;
   #columnCount = 0;
   #declared: number[] = [];
-  #names: Uint8Array[] = [];
+  /** What every message of the result starts with. */
+  #columns: Uint8Array = new Uint8Array(0);
 
   constructor(statement: Statement, maxRowBytes: number) {
     this.#statement = statement;
@@ -52,16 +53,19 @@ export class RowEncoder {
     if (generation === this.#generation && columnCount === this.#columnCount) return;
     this.#generation = generation;
     this.#columnCount = columnCount;
-    this.#names = [];
+    const names: Uint8Array[] = [];
     this.#declared = [];
     for (let column = 0; column < columnCount; column++) {
-      this.#names.push(this.#statement.columnName(column));
+      names.push(this.#statement.columnName(column));
       this.#declared.push(declaredKind(this.#statement.columnDeclaredType(column)));
     }
+    const writer = new Writer();
+    writeColumns(writer, names);
+    this.#columns = writer.copy();
   }
 
   writeColumns(writer: Writer): void {
-    writeColumns(writer, this.#names);
+    writer.raw(this.#columns);
   }
 
   /** Writes the row that the statement stands on. Throws SqliteError if it is too large. */

@@ -3,7 +3,6 @@
 import type { Writer } from '../lib/bytes.ts';
 import { InstanceBroken, SQLITE_ERROR, SqliteError, type Connection } from '../sqlite/index.ts';
 import type { Cursor } from './cursor.ts';
-import type { Database } from './database.ts';
 import type { Engine } from './engine.ts';
 
 /** Called back when something may be sent, or with the reason why it must not. */
@@ -11,6 +10,8 @@ export type Opened = (error: SqliteError | undefined) => void;
 
 /** Rows for the client. */
 export interface RowSource {
+  /** Whether the result may be left at any point: what produced it has changed nothing. */
+  readonly mayStop: boolean;
   /** Appends messages to `writer` up to about `size` bytes; true when the result is complete. Throws SqliteError. */
   fill(writer: Writer, size: number): boolean;
   /** Calls back, perhaps at once, when what the first `fill` gave, or its error, may be sent. */
@@ -19,66 +20,66 @@ export interface RowSource {
   close(): void;
 }
 
-interface Options {
-  readonly engine: Engine;
-  readonly database: Database;
-  readonly connection: Connection;
-  readonly cursor: Cursor;
-  readonly gate: (opened: Opened) => void;
-  /** Resets the statement; not called if the connection is gone. */
-  readonly finish: (error: SqliteError | undefined) => void;
+/** What a stream needs of whoever started the statement. */
+export interface StreamOwner {
+  gate(opened: Opened): void;
+  /** Resets the statement; not called if its connection is gone. */
+  streamFinished(error: SqliteError | undefined): void;
   /** The client was given everything, or wants no more. */
-  readonly closed: () => void;
+  streamClosed(): void;
 }
 
 export class RowStream implements RowSource {
-  readonly #options: Options;
-  readonly database: Database;
-  /** When the client was last given rows, on the monotonic clock. */
-  lastFillMs: number;
-  readonly startedMs: number;
+  readonly #engine: Engine;
+  readonly #connection: Connection;
+  readonly #cursor: Cursor;
+  readonly #owner: StreamOwner;
+  /** When the client was last given rows, and first, on the monotonic clock; 0 if all came at once. */
+  lastFillMs = 0;
+  startedMs = 0;
   #finished = false;
   /** Why the server has ended the result. */
   #terminated: SqliteError | undefined = undefined;
 
-  constructor(options: Options) {
-    this.#options = options;
-    this.database = options.database;
-    this.startedMs = options.engine.clock.monotonicMs();
-    this.lastFillMs = this.startedMs;
+  constructor(engine: Engine, connection: Connection, cursor: Cursor, owner: StreamOwner) {
+    this.#engine = engine;
+    this.#connection = connection;
+    this.#cursor = cursor;
+    this.#owner = owner;
+  }
+
+  get mayStop(): boolean {
+    return true;
   }
 
   fill(writer: Writer, size: number): boolean {
-    const { engine, connection, cursor } = this.#options;
     if (this.#terminated !== undefined) throw this.#terminated;
-    if (connection.closed) {
+    if (this.#connection.closed) {
       throw new SqliteError(SQLITE_ERROR, 'the result was ended: the connection that produced it was closed');
     }
     try {
-      const done = cursor.fill(writer, size);
+      const done = this.#cursor.fill(writer, size);
       if (done) this.#finish(undefined);
-      else engine.streamContinues(this);
+      else this.#continue();
       return done;
     } catch (error) {
       if (error instanceof InstanceBroken) {
         this.#finished = true;
-        engine.instanceBroken(error);
+        this.#engine.instanceBroken(error);
         throw new SqliteError(SQLITE_ERROR, error.message);
       }
       if (error instanceof SqliteError) this.#finish(error);
       throw error;
-    } finally {
-      this.lastFillMs = engine.clock.monotonicMs();
     }
   }
 
   gate(opened: Opened): void {
-    this.#options.gate(opened);
+    this.#owner.gate(opened);
   }
 
   close(): void {
     this.#finish(undefined);
-    this.#options.closed();
+    this.#owner.streamClosed();
   }
 
   /** Ends the result before its end; the client gets the error with its next piece. */
@@ -87,11 +88,18 @@ export class RowStream implements RowSource {
     this.#finish(error);
   }
 
+  #continue(): void {
+    this.lastFillMs = this.#engine.clock.monotonicMs();
+    if (this.startedMs === 0) {
+      this.startedMs = this.lastFillMs;
+      this.#engine.streamContinues(this);
+    }
+  }
+
   #finish(error: SqliteError | undefined): void {
     if (this.#finished) return;
     this.#finished = true;
-    const { engine, connection, finish } = this.#options;
-    engine.streamEnded(this);
-    if (!connection.closed && connection.sqlite.broken === undefined) finish(error);
+    if (this.startedMs > 0) this.#engine.streamEnded(this);
+    if (!this.#connection.closed && this.#connection.sqlite.broken === undefined) this.#owner.streamFinished(error);
   }
 }

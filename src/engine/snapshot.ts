@@ -20,6 +20,7 @@ export class DatabaseImage {
   constructor(database: Database) {
     this.#database = database;
     this.#mark = database.store.pin(database.store.committed);
+    database.imageOpened();
     this.pageCount = database.store.sizeAt(this.#mark.version);
   }
 
@@ -52,6 +53,7 @@ export class DatabaseImage {
     if (this.#released) return;
     this.#released = true;
     this.#database.store.unpin(this.#mark);
+    this.#database.imageClosed();
   }
 }
 

@@ -22,6 +22,11 @@ export class DumpStream {
     this.#pages = image.pages();
   }
 
+  /** All of it is one message. */
+  get mayStop(): boolean {
+    return false;
+  }
+
   /** Appends up to about `size` bytes. True at the end. */
   fill(writer: Writer, size: number): boolean {
     if (!this.#started) this.#begin(writer);

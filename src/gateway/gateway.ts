@@ -67,6 +67,8 @@ const REQUESTS_PER_TURN = 100;
 
 /** An answer in several pieces: rows, or a dump. */
 interface PieceSource {
+  /** Whether an INTERRUPT may end it between two pieces. */
+  readonly mayStop: boolean;
   fill(writer: Writer, size: number): boolean;
   close(): void;
 }
@@ -229,6 +231,7 @@ export class Gateway implements Answer {
   /** Runs work that needs the leader, once it is known whether this node leads. */
   #whenLeading(work: () => void): void {
     const { engine } = this.#node;
+    if (engine.isReady) return work();
     engine.whenReady(() => {
       if (this.#gone) return;
       const refusal = engine.refusal();
@@ -263,7 +266,8 @@ export class Gateway implements Answer {
         const prepared = session.prepared(request.statement);
         if (prepared === undefined) return this.failed(noStatement());
         const parameters = new ParameterCursor(request.parameters);
-        return session.execute({ mode: request.kind, ...prepared, parameters, mayHaveTail: false }, this);
+        const { sql, key } = prepared;
+        return session.execute({ mode: request.kind, sql, key, parameters, mayHaveTail: false }, this);
       }
       case 'execSql':
       case 'querySql': {
@@ -345,7 +349,8 @@ export class Gateway implements Answer {
     const session = this.#openSession();
     if (request?.kind !== 'prepare') return;
     if (session === undefined) return this.failed(noDatabase());
-    const sql = request.sql.slice(0, tail);
+    // A copy: the view would keep everything that arrived with it.
+    const sql = new Uint8Array(request.sql.subarray(0, tail));
     const statement = session.addPrepared({ sql, key: bytesKey(sql) });
     const tailOffset = request.schema === 1 ? tail : undefined;
     encodeResponse(this.#node.writer, { kind: 'stmt', database: 0, statement, parameterCount, tailOffset });
@@ -440,6 +445,7 @@ export class Gateway implements Answer {
     if (this.#inbound.peek()?.type !== requestType.interrupt) return;
     const source = this.#source;
     if (source !== undefined) {
+      if (!source.mayStop) return;
       this.#source = undefined;
       this.#congested = false;
       source.close();

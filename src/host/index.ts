@@ -1,3 +1,3 @@
 export * from './types.ts';
 export { DEFAULT_PORT, isLoopback, parseAddress, type ParsedAddress } from './address.ts';
-export { nodeHost } from './node.ts';
+export { nodeHost, sameBytes } from './node.ts';

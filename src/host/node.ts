@@ -4,7 +4,7 @@ import { randomFillSync } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { NodeFiles } from './node-files.ts';
 import { NodeNet } from './node-net.ts';
-import type { Clock, Host, Random, Timer } from './types.ts';
+import type { Clock, Host, Random, SameBytes, Timer } from './types.ts';
 
 class NodeClock implements Clock {
   monotonicMs(): number {
@@ -16,7 +16,8 @@ class NodeClock implements Clock {
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
-    const timer = setTimeout(callback, delayMs);
+    // A node lives as long as it listens: the deadline of somebody who has gone must not keep the process.
+    const timer = setTimeout(callback, delayMs).unref();
     return { cancel: () => clearTimeout(timer) };
   }
 
@@ -37,6 +38,9 @@ class NodeRandom implements Random {
   }
 }
 
+export const sameBytes: SameBytes = (a, aOffset, b, bOffset, size) =>
+  Buffer.prototype.compare.call(a, b, bOffset, bOffset + size, aOffset, aOffset + size) === 0;
+
 export function nodeHost(): Host {
-  return { clock: new NodeClock(), random: new NodeRandom(), files: new NodeFiles(), net: new NodeNet() };
+  return { sameBytes, clock: new NodeClock(), random: new NodeRandom(), files: new NodeFiles(), net: new NodeNet() };
 }

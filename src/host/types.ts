@@ -135,7 +135,11 @@ export interface Logger {
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} };
 
+/** Whether `size` bytes are equal: what native code does much faster than a loop. */
+export type SameBytes = (a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number, size: number) => boolean;
+
 export interface Host {
+  readonly sameBytes: SameBytes;
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;

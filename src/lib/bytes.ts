@@ -36,6 +36,11 @@ export function decodeUtf8(bytes: Uint8Array): string {
   return utf8.decode(bytes);
 }
 
+/** The little-endian number in the four bytes at `offset`, which must exist. */
+export function uint32At(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset]! | (bytes[offset + 1]! << 8) | (bytes[offset + 2]! << 16) | (bytes[offset + 3]! << 24)) >>> 0;
+}
+
 /** Length of the text that starts at `offset`: the bytes before the first NUL, or -1 if there is none before `end`. */
 export function textLength(bytes: Uint8Array, offset: number, end: number): number {
   const position = bytes.indexOf(0, offset);
@@ -46,13 +51,13 @@ export class Reader {
   readonly bytes: Uint8Array;
   readonly end: number;
   offset: number;
-  readonly #view: DataView;
+  /** Made when it is needed: most messages are read without it, and it costs more than reading them. */
+  #view: DataView | undefined = undefined;
 
   constructor(bytes: Uint8Array, offset = 0, end: number = bytes.length) {
     this.bytes = bytes;
     this.offset = offset;
     this.end = end;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get remaining(): number {
@@ -70,33 +75,34 @@ export class Reader {
   }
 
   uint8(what: string): number {
-    return this.#view.getUint8(this.skip(1, what));
+    return this.bytes[this.skip(1, what)]!;
   }
 
   uint16(what: string): number {
-    return this.#view.getUint16(this.skip(2, what), true);
+    const start = this.skip(2, what);
+    return this.bytes[start]! | (this.bytes[start + 1]! << 8);
   }
 
   uint32(what: string): number {
-    return this.#view.getUint32(this.skip(4, what), true);
+    return uint32At(this.bytes, this.skip(4, what));
   }
 
   uint64(what: string): bigint {
-    return this.#view.getBigUint64(this.skip(8, what), true);
+    return this.#dataView().getBigUint64(this.skip(8, what), true);
   }
 
   int64(what: string): bigint {
-    return this.#view.getBigInt64(this.skip(8, what), true);
+    return this.#dataView().getBigInt64(this.skip(8, what), true);
   }
 
   double(what: string): number {
-    return this.#view.getFloat64(this.skip(8, what), true);
+    return this.#dataView().getFloat64(this.skip(8, what), true);
   }
 
   /** A 64-bit count, index or size that must be a safe integer to be believed. */
   safeUint64(what: string): number {
     const start = this.skip(8, what);
-    const value = this.#view.getUint32(start, true) + this.#view.getUint32(start + 4, true) * 4294967296;
+    const value = uint32At(this.bytes, start) + uint32At(this.bytes, start + 4) * 4294967296;
     if (value > Number.MAX_SAFE_INTEGER) throw new DecodeError(`${what}: number too large`, start);
     return value;
   }
@@ -118,6 +124,11 @@ export class Reader {
 
   text(what: string): string {
     return decodeUtf8(this.textBytes(what));
+  }
+
+  #dataView(): DataView {
+    this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+    return this.#view;
   }
 }
 

@@ -254,7 +254,7 @@ export function storedFrameSize(contentSize: number): number {
 
 /**
  * Writes a frame of stored blocks: `header`, any number of `push`, `finish`. The results, one after the
- * other, are the frame. Content is not copied: `push` returns views of its argument between size words.
+ * other, are the frame.
  */
 export class StoredFrameWriter {
   readonly #contentSize: number;
@@ -277,22 +277,22 @@ export class StoredFrameWriter {
     return writer.written();
   }
 
-  push(chunk: Uint8Array): Uint8Array[] {
+  /** Gives the pieces of the frame that a chunk of content makes to `emit`: size words, and views of the chunk. */
+  push(chunk: Uint8Array, emit: (piece: Uint8Array) => void): void {
     assert(chunk.length <= this.#contentLeft, 'more content than the LZ4 header announces');
     this.#checksum.update(chunk);
-    const pieces: Uint8Array[] = [];
     for (let position = 0; position < chunk.length;) {
       if (this.#blockLeft === 0) {
         this.#blockLeft = Math.min(STORED_BLOCK_SIZE, this.#contentLeft);
-        pieces.push(word(STORED + this.#blockLeft));
+        emit(word(STORED + this.#blockLeft));
       }
-      const piece = chunk.subarray(position, position + this.#blockLeft);
-      pieces.push(piece);
+      const whole = position === 0 && chunk.length <= this.#blockLeft;
+      const piece = whole ? chunk : chunk.subarray(position, position + this.#blockLeft);
+      emit(piece);
       position += piece.length;
       this.#blockLeft -= piece.length;
       this.#contentLeft -= piece.length;
     }
-    return pieces;
   }
 
   /** The end mark and the content checksum. */

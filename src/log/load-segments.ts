@@ -3,9 +3,18 @@
  * dqlite where it loses data (design rules 22 and 27): since a batch is written only after the one before it
  * was synced, an invalid batch is a torn write only if nothing valid comes after it. Torn bytes are cut and
  * kept beside; everything else that does not check refuses to start.
+ *
+ * First everything is looked at (`load`), then it is put in order (`settle`): a refusal changes nothing.
  */
 
-import { findLaterBatch, formatFileName, parseFileName, scanSegment, type SegmentVerdict } from '../format/index.ts';
+import {
+  findLaterBatch,
+  formatFileName,
+  parseFileName,
+  scanSegment,
+  SEGMENT_HEADER_SIZE,
+  type SegmentVerdict,
+} from '../format/index.ts';
 import type { File, Files, Logger } from '../host/types.ts';
 import type { Index } from '../raft/index.ts';
 import { damaged } from './damage.ts';
@@ -13,18 +22,33 @@ import { readExactly, runScan } from './read.ts';
 import { SegmentIndex } from './segment-index.ts';
 
 const TORN_PREFIX = 'torn-';
-const COPY_SIZE = 1024 * 1024;
+const COPY_SIZE = 256 * 1024;
 
-interface ClosedName {
+/** The name of a closed segment, and the range in it. */
+export interface ClosedName {
   readonly name: string;
   readonly first: Index;
   readonly last: Index;
+}
+
+interface OpenSegment {
+  readonly segment: SegmentIndex;
+  /** Something that is no batch follows the last good one. */
+  readonly torn: boolean;
 }
 
 export class SegmentLoader {
   readonly #files: Files;
   readonly #directory: string;
   readonly #logger: Logger;
+  /** To be closed, in this order. */
+  readonly #open: OpenSegment[] = [];
+  /** All segments with entries, in order, from the first that matters on. */
+  readonly segments: SegmentIndex[] = [];
+  /** Closed segments that do not matter, because the snapshot has all their entries. */
+  readonly superseded: ClosedName[] = [];
+  /** Where the log begins: 1 without a snapshot. */
+  firstIndex: Index = 1;
 
   constructor(files: Files, directory: string, logger: Logger) {
     this.#files = files;
@@ -33,10 +57,10 @@ export class SegmentLoader {
   }
 
   /**
-   * All segments from the first that matters on, closed, in order. `snapshotIndex` is 0 without a snapshot; then
-   * the log begins at 1. Also gives where the log begins.
+   * Reads and checks all segments. `snapshotIndex` is 0 without a snapshot, `unfinishedIndex` that of a snapshot
+   * which was being written.
    */
-  async load(names: readonly string[], snapshotIndex: Index): Promise<{ segments: SegmentIndex[]; firstIndex: Index }> {
+  async load(names: readonly string[], snapshotIndex: Index, unfinishedIndex: Index): Promise<void> {
     const closed: ClosedName[] = [];
     const open: { name: string; counter: number }[] = [];
     for (const name of names) {
@@ -47,146 +71,130 @@ export class SegmentLoader {
     closed.sort((a, b) => a.first - b.first || a.last - b.last);
     open.sort((a, b) => a.counter - b.counter);
 
-    const kept = this.#relevant(closed, open.length > 0, snapshotIndex);
-    const firstIndex = kept[0]?.first ?? snapshotIndex + 1;
-    const segments: SegmentIndex[] = [];
-    let next = firstIndex;
+    const kept = this.#relevant(closed, snapshotIndex);
+    this.firstIndex = kept[0]?.first ?? snapshotIndex + 1;
+    let next = this.firstIndex;
     for (const segment of kept) {
       if (segment.first !== next) {
-        throw this.#damage(segment.name, undefined, `the log has a gap: entry ${next} is in no file`, next);
+        const what = segment.first < next ? 'it overlaps with another segment' : `entry ${next} is in no file`;
+        throw this.#damage(segment.name, undefined, what, next);
       }
-      segments.push(await this.#loadClosed(segment));
+      this.segments.push(await this.#loadClosed(segment));
       next = segment.last + 1;
     }
-    const torn: string[] = [];
-    for (const [position, { name }] of open.entries()) {
-      const segment = await this.#loadOpen(
-        name,
-        next,
-        open.slice(position + 1).map(later => later.name),
-        torn,
-      );
-      if (segment === undefined) continue;
-      segments.push(segment);
+    for (const { name } of open) {
+      const segment = await this.#loadOpen(name, next);
       next = segment.lastIndex + 1;
+      if (!segment.isEmpty) this.segments.push(segment);
     }
-    if (next - 1 < snapshotIndex) {
-      throw this.#damage('the log', undefined, `it ends at entry ${next - 1}, before the snapshot`, next);
+    this.#checkNumbers(closed[closed.length - 1]?.last ?? 0, snapshotIndex, unfinishedIndex);
+  }
+
+  /** Closes the open segments, and keeps torn bytes beside until a start finds none. */
+  async settle(names: readonly string[]): Promise<void> {
+    for (const { segment, torn } of this.#open) {
+      if (torn) await this.#keepTorn(segment);
+      await this.#close(segment);
     }
-    // Torn bytes of an earlier start are kept until a start finds nothing torn.
-    if (torn.length === 0) {
-      for (const name of names) if (name.startsWith(TORN_PREFIX)) await this.#files.remove(this.#path(name));
-    }
-    return { segments, firstIndex };
+    if (this.#open.some(({ torn }) => torn)) return;
+    for (const name of names) if (name.startsWith(TORN_PREFIX)) await this.#files.remove(this.#path(name));
   }
 
   /** The closed segments that continue each other up to the newest (raft and disk spec section 5.6, step 5). */
-  #relevant(closed: readonly ClosedName[], hasOpen: boolean, snapshotIndex: Index): readonly ClosedName[] {
+  #relevant(closed: readonly ClosedName[], snapshotIndex: Index): readonly ClosedName[] {
     if (snapshotIndex === 0) {
       if (closed[0] !== undefined && closed[0].first !== 1) {
         throw this.#damage(closed[0].name, undefined, 'the log does not begin at entry 1 and there is no snapshot', 1);
       }
       return closed;
     }
+    let start = closed.length;
     const newest = closed[closed.length - 1];
-    if (newest === undefined || (newest.last < snapshotIndex && !hasOpen)) return [];
-    let start = closed.length - 1;
-    while (start > 0 && closed[start - 1]!.last + 1 === closed[start]!.first) start--;
-    const first = closed[start]!;
-    if (first.first > snapshotIndex + 1) {
-      throw this.#damage(
-        first.name,
-        undefined,
-        `entries ${snapshotIndex + 1} to ${first.first - 1} are missing`,
-        first.first,
-      );
+    if (newest !== undefined && newest.last >= snapshotIndex) {
+      start = closed.length - 1;
+      while (start > 0 && closed[start - 1]!.last + 1 === closed[start]!.first) start--;
+      const first = closed[start]!;
+      if (first.first > snapshotIndex + 1) {
+        const what = `entries ${snapshotIndex + 1} to ${first.first - 1} are missing`;
+        throw this.#damage(first.name, undefined, what, snapshotIndex + 1);
+      }
     }
+    this.superseded.push(...closed.slice(0, start).filter(({ last }) => last <= snapshotIndex));
     return closed.slice(start);
   }
 
+  /**
+   * Open segments do not say which entries they hold: refuses if that is in doubt. A segment is closed before a
+   * snapshot of its entries is written; so an open one follows a closed one that reaches up to the snapshot, or it
+   * follows the snapshot and nothing else is there.
+   */
+  #checkNumbers(lastClosed: Index, snapshotIndex: Index, unfinishedIndex: Index): void {
+    const firstOpen = this.#open.find(({ segment }) => !segment.isEmpty)?.segment;
+    if (firstOpen !== undefined) {
+      const reaches = lastClosed === 0 ? snapshotIndex : lastClosed;
+      const needed = Math.max(snapshotIndex, unfinishedIndex);
+      if (reaches < needed) {
+        const what = `a snapshot tells of entries up to ${needed}, but what is before this segment ends at ${reaches}`;
+        throw this.#damage(firstOpen.name, undefined, what, reaches + 1);
+      }
+    }
+    const first = this.segments[0];
+    if (snapshotIndex === 0 && first !== undefined && first.locate(1).type !== 'change') {
+      // Every log begins with the configuration of its cluster.
+      const what = 'it begins the log, but not with a configuration: segments before it are missing';
+      throw this.#damage(first.name, undefined, what, 1);
+    }
+  }
+
   async #loadClosed({ name, first, last }: ClosedName): Promise<SegmentIndex> {
-    const segment = new SegmentIndex(name, first, 0);
-    const verdict = await this.#scan(name, segment);
+    const segment = new SegmentIndex(name, first);
+    const verdict = await this.#scan(segment);
     if (verdict.kind !== 'complete') {
       const offset = 'end' in verdict ? verdict.end : 0;
       throw this.#damage(name, offset, describe(verdict), segment.lastIndex + 1, last);
     }
     if (segment.lastIndex !== last) {
-      throw this.#damage(
-        name,
-        verdict.end,
-        `it holds entries up to ${segment.lastIndex}, not ${last}`,
-        segment.lastIndex + 1,
-        last,
-      );
+      const what = `it holds entries up to ${segment.lastIndex}, not ${last}`;
+      const doubtful = Math.min(segment.lastIndex, last) + 1;
+      throw this.#damage(name, verdict.end, what, doubtful, Math.max(segment.lastIndex, last));
     }
     segment.end = verdict.end;
     return segment;
   }
 
-  /** Closes an open segment under its final name; undefined if it holds nothing. */
-  async #loadOpen(
-    name: string,
-    first: Index,
-    later: readonly string[],
-    torn: string[],
-  ): Promise<SegmentIndex | undefined> {
-    const segment = new SegmentIndex(name, first, 0);
-    const verdict = await this.#scan(name, segment);
-    switch (verdict.kind) {
-      case 'unused':
-        await this.#files.remove(this.#path(name));
-        await this.#files.syncDirectory(this.#directory);
-        return undefined;
-      case 'wrongFormat':
-      case 'malformed':
-        throw this.#damage(name, 'end' in verdict ? verdict.end : 0, describe(verdict), segment.lastIndex + 1);
-      case 'complete':
-      case 'zeroTail':
-        break;
-      case 'truncated':
-      case 'invalid':
-        await this.#checkTorn(name, verdict.end, verdict.resumeOffset, later, segment);
-        await this.#keepTorn(name, verdict.end);
-        torn.push(name);
-        this.#logger.warn(
-          { file: name, offset: verdict.end, after: segment.lastIndex },
-          'a torn write at the end of the log was cut; it was never acknowledged',
-        );
-        break;
+  async #loadOpen(name: string, first: Index): Promise<SegmentIndex> {
+    const segment = new SegmentIndex(name, first);
+    const verdict = await this.#scan(segment);
+    const tornBefore = this.#open.find(({ torn }) => torn)?.segment;
+    if (tornBefore !== undefined && !segment.isEmpty) {
+      const what = `the batch there is damaged, but ${name} holds later ones`;
+      throw this.#damage(tornBefore.name, tornBefore.end, what, first);
     }
-    return this.#close(segment, verdict.end);
+    segment.end = 'end' in verdict ? verdict.end : 0;
+    const resumeOffset = whereTornWritesEnd(verdict);
+    const torn = resumeOffset !== undefined;
+    if (torn) await this.#checkTorn(segment, resumeOffset);
+    else if (verdict.kind === 'malformed' || verdict.kind === 'wrongFormat') {
+      throw this.#damage(name, segment.end, describe(verdict), segment.lastIndex + 1);
+    }
+    this.#open.push({ segment, torn });
+    return segment;
   }
 
-  /** Refuses unless nothing valid follows the invalid batch, in this segment or in a later one. */
-  async #checkTorn(
-    name: string,
-    end: number,
-    resumeOffset: number,
-    later: readonly string[],
-    segment: SegmentIndex,
-  ): Promise<void> {
+  /** Refuses if a valid batch follows the invalid one. */
+  async #checkTorn({ name, end, lastIndex }: SegmentIndex, resumeOffset: number): Promise<void> {
     const found = await this.#withFile(name, async file =>
       runScan(file, findLaterBatch(await file.size(), resumeOffset)),
     );
-    if (found !== undefined) {
-      const what = `the batch there is damaged, but a valid one follows at offset ${found}`;
-      throw this.#damage(name, end, what, segment.lastIndex + 1);
-    }
-    for (const laterName of later) {
-      const probe = new SegmentIndex(laterName, 1, 0);
-      await this.#scan(laterName, probe);
-      if (probe.isEmpty) continue;
-      throw this.#damage(
-        name,
-        end,
-        `the batch there is damaged, but ${laterName} holds later ones`,
-        segment.lastIndex + 1,
-      );
-    }
+    if (found === undefined) return;
+    const what = `the batch there is damaged, but a valid one follows at offset ${found}`;
+    throw this.#damage(name, end, what, lastIndex + 1);
   }
 
-  async #keepTorn(name: string, end: number): Promise<void> {
+  /** Copies what is going to be cut, except zeros at its end. */
+  async #keepTorn({ name, end, lastIndex }: SegmentIndex): Promise<void> {
+    const fields = { file: name, offset: end, after: lastIndex };
+    this.#logger.warn(fields, 'a torn write at the end of the log is cut; it was never acknowledged');
     const path = this.#path(TORN_PREFIX + name);
     if ((await this.#files.list(this.#directory)).includes(TORN_PREFIX + name)) await this.#files.remove(path);
     const copy = await this.#files.open(path, { mode: 'create' });
@@ -195,7 +203,7 @@ export class SegmentLoader {
         const size = await file.size();
         for (let offset = end; offset < size; offset += COPY_SIZE) {
           const piece = await readExactly(file, offset, Math.min(COPY_SIZE, size - offset));
-          await copy.write([piece], offset - end);
+          if (piece.some(byte => byte !== 0)) await copy.write([piece], offset - end);
         }
       });
       await copy.sync();
@@ -205,33 +213,32 @@ export class SegmentLoader {
     await this.#files.syncDirectory(this.#directory);
   }
 
-  async #close(segment: SegmentIndex, end: number): Promise<SegmentIndex | undefined> {
+  /** Closes an open segment under its final name; removes it if it holds nothing. */
+  async #close(segment: SegmentIndex): Promise<void> {
     const path = this.#path(segment.name);
     if (segment.isEmpty) {
       await this.#files.remove(path);
-      await this.#files.syncDirectory(this.#directory);
-      return undefined;
+    } else {
+      const file = await this.#files.open(path, { mode: 'write' });
+      try {
+        await file.truncate(segment.end);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      segment.name = formatFileName({ kind: 'closed', first: segment.firstIndex, last: segment.lastIndex });
+      await this.#files.rename(path, this.#path(segment.name));
     }
-    const file = await this.#files.open(path, { mode: 'write' });
-    try {
-      await file.truncate(end);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    const closedName = formatFileName({ kind: 'closed', first: segment.firstIndex, last: segment.lastIndex });
-    await this.#files.rename(path, this.#path(closedName));
+    // Before the next one: a later segment must not get its name if this one does not.
     await this.#files.syncDirectory(this.#directory);
-    segment.name = closedName;
-    segment.end = end;
-    return segment;
   }
 
-  #scan(name: string, segment: SegmentIndex): Promise<SegmentVerdict> {
-    return this.#withFile(name, async file =>
+  #scan(segment: SegmentIndex): Promise<SegmentVerdict> {
+    return this.#withFile(segment.name, async file =>
       runScan(
         file,
         scanSegment(await file.size(), batch => {
+          segment.beginBatch(batch.offset);
           for (const { term, type, dataOffset, dataSize } of batch.entries)
             segment.add(term, type, dataOffset, dataSize);
         }),
@@ -256,6 +263,23 @@ export class SegmentLoader {
     const lost =
       last === undefined ? `entries from ${first} on are concerned` : `entries ${first} to ${last} are concerned`;
     return damaged({ directory: this.#directory, file, offset, what, lost });
+  }
+}
+
+/** Where, at the earliest, a valid batch could follow if the end of an open segment may be a torn write. */
+function whereTornWritesEnd(verdict: SegmentVerdict): number | undefined {
+  switch (verdict.kind) {
+    case 'truncated':
+    case 'invalid':
+      return verdict.resumeOffset;
+    case 'wrongFormat':
+      // The first write to a segment brings the format, in a sector of its own that may be missing.
+      return verdict.format === 0n ? SEGMENT_HEADER_SIZE : undefined;
+    case 'unused':
+    case 'malformed':
+    case 'complete':
+    case 'zeroTail':
+      return undefined;
   }
 }
 

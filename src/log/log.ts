@@ -12,16 +12,15 @@
 
 import { assert } from '../lib/assert.ts';
 import { crc32 } from '../lib/crc32.ts';
-import { messageOf } from '../lib/errors.ts';
+import { DqliteError, messageOf } from '../lib/errors.ts';
 import {
-  batchHeaderSize,
   encodeBatchHeader,
   formatFileName,
   OPEN_SEGMENT_SIZE,
   parseFileName,
   type SnapshotSink,
 } from '../format/index.ts';
-import type { Clock, DirectoryLock, File, Files, Logger } from '../host/types.ts';
+import { FileError, type Clock, type DirectoryLock, type Files, type Logger } from '../host/types.ts';
 import {
   decodeConfiguration,
   encodeConfiguration,
@@ -35,15 +34,15 @@ import {
 } from '../raft/index.ts';
 import { DecodeError } from '../lib/bytes.ts';
 import { damaged } from './damage.ts';
-import { SegmentLoader } from './load-segments.ts';
+import { SegmentLoader, type ClosedName } from './load-segments.ts';
 import { MetadataStore } from './metadata-store.ts';
-import { readExactly } from './read.ts';
 import { SegmentIndex } from './segment-index.ts';
+import { SegmentReader, type WantedEntry } from './segment-reader.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { SnapshotStore, type Snapshot, type SnapshotContent } from './snapshot-store.ts';
 
-/** The next segment is prepared once the present one is this full. */
-const PREPARE_AT: number = OPEN_SEGMENT_SIZE * 0.75;
+/** The next segment is prepared once this part of the present one is full. */
+const PREPARE_AT = 0.75;
 /** Data that is checksummed without letting other work run in between. */
 const CRC_SLICE_SIZE = 4 * 1024 * 1024;
 
@@ -52,6 +51,8 @@ export interface LogOptions {
   readonly clock: Clock;
   readonly directory: string;
   readonly logger: Logger;
+  /** Bytes that a segment is filled up to; smaller in tests only. */
+  readonly segmentSize?: number | undefined;
 }
 
 /** What stays on disk before a snapshot: at most this many entries and bytes, in whole segments (design rule 16). */
@@ -65,26 +66,41 @@ interface Active {
   readonly index: SegmentIndex;
 }
 
+/** `failed`: after an append that failed nothing can be appended until `recover` has resolved. */
+type State = 'idle' | 'appending' | 'failed';
+
 export class Log {
   readonly #options: LogOptions;
   readonly #files: Files;
+  readonly #segmentSize: number;
   readonly #lock: DirectoryLock;
   readonly #metadata: MetadataStore;
   readonly #snapshots: SnapshotStore;
+  readonly #reader: SegmentReader;
   /** All segments with entries, in order; the active one last. */
   #segments: SegmentIndex[];
+  /** Closed segments on disk that a snapshot has made useless, oldest first. */
+  readonly #useless: ClosedName[];
+  /** Settles when they are not being removed any more. Never rejects. */
+  #removing: Promise<void> = Promise.resolve();
   #active: Active | undefined = undefined;
   #prepared: Promise<SegmentWriter> | undefined = undefined;
   #counter = 0;
-  /** Closings of full segments, one after the other. */
+  /** Segments to be closed, oldest first. */
+  readonly #retired: Active[] = [];
+  /** Settles when no retired segment is being closed any more. Never rejects. */
   #closing: Promise<void> = Promise.resolve();
+  /** Closing went wrong in a way that must not be tried again: segments stay open until the next start. */
+  #closingFailed = false;
   #firstIndex: Index;
   #lastIndex: Index;
-  #appending = false;
+  #state: State = 'idle';
+  /** Settles when no append is in progress. Never rejects. */
+  #appended: Promise<void> = Promise.resolve();
+  /** The active segment is to be retired once no append is in progress. */
+  #retireWanted = false;
   #bytesWritten = 0;
-  /** File that old entries were read from last. */
-  #readFile: { readonly segment: SegmentIndex; readonly file: File } | undefined = undefined;
-  readonly snapshot: Snapshot | undefined;
+  #snapshot: Snapshot | undefined;
 
   private constructor(
     options: LogOptions,
@@ -92,43 +108,78 @@ export class Log {
     metadata: MetadataStore,
     snapshots: SnapshotStore,
     snapshot: Snapshot | undefined,
-    loaded: { segments: SegmentIndex[]; firstIndex: Index },
+    loaded: SegmentLoader,
   ) {
     this.#options = options;
     this.#files = options.files;
+    this.#segmentSize = options.segmentSize ?? OPEN_SEGMENT_SIZE;
     this.#lock = lock;
     this.#metadata = metadata;
     this.#snapshots = snapshots;
-    this.snapshot = snapshot;
-    this.#segments = loaded.segments;
+    this.#snapshot = snapshot;
+    this.#reader = new SegmentReader(options.files, options.directory);
+    this.#segments = [...loaded.segments];
+    this.#useless = loaded.superseded;
     this.#firstIndex = loaded.firstIndex;
-    this.#lastIndex = loaded.segments[loaded.segments.length - 1]?.lastIndex ?? loaded.firstIndex - 1;
+    this.#lastIndex = this.#segments[this.#segments.length - 1]?.lastIndex ?? loaded.firstIndex - 1;
   }
 
-  /** Opens a directory, making it if it is not there. Rejects with DqliteError DAMAGED, LOCKED or IO. */
+  /**
+   * Opens a directory, making it if it is not there. Rejects with DqliteError DAMAGED, LOCKED or IO; a damaged
+   * directory is left as it was found.
+   */
   static async open(options: LogOptions): Promise<Log> {
-    const { files, clock, directory, logger } = options;
-    await files.makeDirectory(directory);
-    const lock = await files.lock(directory);
+    const { files, directory } = options;
     try {
-      for (const name of await files.list(directory)) {
-        if (parseFileName(name)?.kind === 'temporary') await files.remove(files.join(directory, name));
+      await files.makeDirectory(directory);
+      const lock = await files.lock(directory);
+      try {
+        return await Log.#load(options, lock);
+      } catch (error) {
+        await lock.release();
+        throw error;
       }
-      const metadata = await MetadataStore.load(files, directory);
-      const names = await files.list(directory);
-      const snapshots = new SnapshotStore(files, directory, clock, logger);
-      const snapshot = await snapshots.latest(names);
-      const loaded = await new SegmentLoader(files, directory, logger).load(names, snapshot?.index ?? 0);
-      return new Log(options, lock, metadata, snapshots, snapshot, loaded);
     } catch (error) {
-      await lock.release();
+      if (!(error instanceof FileError)) throw error;
+      throw new DqliteError('IO', `${directory} cannot be opened: ${error.message}`, { cause: error });
+    }
+  }
+
+  static async #load(options: LogOptions, lock: DirectoryLock): Promise<Log> {
+    const { files, clock, directory, logger } = options;
+    const names = await files.list(directory);
+    const metadata = await MetadataStore.load(files, directory);
+    const snapshots = new SnapshotStore(files, directory, clock, logger);
+    const { snapshot, leftovers, unfinishedIndex } = await snapshots.latest(names);
+    const segments = new SegmentLoader(files, directory, logger);
+    await segments.load(names, snapshot?.index ?? 0, unfinishedIndex);
+    checkTerm(directory, metadata, snapshot, segments);
+    try {
+      // What an earlier process renamed may not be durable yet.
+      await files.syncDirectory(directory);
+      await metadata.settle();
+      if (unfinishedIndex > (snapshot?.index ?? 0)) {
+        logger.warn({ files: leftovers }, 'a snapshot was not finished: the one before it is used');
+      }
+      const useless = [...names.filter(name => parseFileName(name)?.kind === 'temporary'), ...leftovers];
+      for (const name of useless) await files.remove(files.join(directory, name));
+      await segments.settle(names);
+      return new Log(options, lock, metadata, snapshots, snapshot, segments);
+    } catch (error) {
+      await metadata.close();
       throw error;
     }
   }
 
-  /** Nothing was ever stored here. */
+  /** No entry was ever stored here, and no vote: at most a `bootstrap` was begun. */
   get isNew(): boolean {
-    return this.#metadata.isNew && this.snapshot === undefined && this.#segments.length === 0;
+    const { term, vote } = this.#metadata;
+    return term <= 1 && vote === undefined && this.#snapshot === undefined && this.#segments.length === 0;
+  }
+
+  /** The newest snapshot. */
+  get snapshot(): Snapshot | undefined {
+    return this.#snapshot;
   }
 
   get lastIndex(): Index {
@@ -152,9 +203,9 @@ export class Log {
   /** Makes a new directory that of a cluster's first member (raft and disk spec section 5.5). */
   async bootstrap(configuration: Configuration): Promise<void> {
     assert(this.isNew, 'only a new directory can be bootstrapped');
-    await this.#metadata.store(1, undefined);
+    if (this.#metadata.term < 1) await this.#metadata.store(1, undefined);
     await this.append([{ term: 1, type: 'change', data: encodeConfiguration(configuration) }]);
-    await this.#rotate();
+    this.#retire();
     await this.#closing;
   }
 
@@ -206,65 +257,63 @@ export class Log {
    * Writes entries after the last one as one batch. Resolves when they are durable. Rejects with `FileError`; then
    * none of them is in the log, and nothing can be appended until `recover` has resolved.
    */
-  async append(entries: readonly Entry[]): Promise<void> {
-    assert(!this.#appending, 'one append at a time');
-    this.#appending = true;
-    const data = entries.map(entry => entry.data);
-    const header = encodeBatchHeader(entries, await this.#dataCrc(data));
-    const size = data.reduce((sum, piece) => sum + piece.length, header.length);
-    if (this.#active?.writer.isFullFor(size) === true) await this.#rotate();
-    this.#active ??= await this.#activate();
-    const { writer, index } = this.#active;
-    let offset = writer.dataOffset(batchHeaderSize(entries.length));
-    await writer.write(header, data);
-    for (const entry of entries) {
-      index.add(entry.term, entry.type, offset, entry.data.length);
-      offset += entry.data.length;
-    }
-    index.end = writer.used;
-    this.#lastIndex += entries.length;
-    this.#bytesWritten += size;
-    if (writer.used > PREPARE_AT) this.#prepare();
-    this.#appending = false;
+  append(entries: readonly Entry[]): Promise<void> {
+    assert(this.#state === 'idle', this.#state === 'failed' ? 'an append has failed' : 'one append at a time');
+    this.#state = 'appending';
+    const done = this.#append(entries).then(
+      () => {
+        this.#state = 'idle';
+        if (this.#retireWanted) this.#retire();
+      },
+      (error: unknown) => {
+        this.#state = 'failed';
+        throw error;
+      },
+    );
+    this.#appended = done.catch(() => {});
+    return done;
   }
 
   /** After a failed `append`: removes what it left and makes sure that there is space to go on. */
   async recover(): Promise<void> {
-    const active = this.#active;
-    if (active !== undefined) {
-      await active.writer.repair();
-      await this.#rotate();
+    assert(this.#state === 'failed', 'no append has failed');
+    if (this.#active !== undefined) {
+      await this.#active.writer.repair();
+      this.#retire();
       await this.#closing;
     }
-    this.#prepared = undefined;
     this.#active = await this.#activate();
-    this.#appending = false;
+    this.#state = 'idle';
   }
 
   /**
    * Reads entries back from the disk, at least one and then as many as fit in `maxBytes` of data.
-   * Rejects with DqliteError DAMAGED if they are not what was written.
+   * Rejects with DqliteError DAMAGED if they are not what was written, with `FileError` if they cannot be read.
    */
-  async readEntries(first: Index, last: Index, maxBytes: number): Promise<Entry[]> {
-    const entries: Entry[] = [];
+  readEntries(first: Index, last: Index, maxBytes: number): Promise<Entry[]> {
+    const wanted: WantedEntry[] = [];
     let bytes = 0;
-    for (let index = first; index <= last && (entries.length === 0 || bytes < maxBytes); index++) {
+    for (let index = first; index <= last; index++) {
       const segment = this.#segmentOf(index);
-      const { term, type, offset, size } = segment.locate(index);
-      const data = await readExactly(await this.#openForReading(segment), offset, size);
-      entries.push({ term, type, data });
-      bytes += size;
+      bytes += segment.locate(index).size;
+      if (wanted.length > 0 && bytes > maxBytes) break;
+      wanted.push({ segment, index });
     }
-    return entries;
+    return this.#reader.read(wanted);
   }
 
-  /** Writes a snapshot of the state at `index`, then removes what is older than needed. */
+  /**
+   * Writes a snapshot of the state at `index`, then removes what is older than needed. Appending goes on meanwhile.
+   * Rejects with `FileError` or DqliteError IO; then the snapshots before are still there.
+   */
   async writeSnapshot(
     snapshot: Omit<Snapshot, 'timestampMs'>,
     content: SnapshotContent,
     retention: Retention,
   ): Promise<void> {
-    await this.#snapshots.write(snapshot, content);
+    assert(snapshot.index <= this.#lastIndex, 'a snapshot holds entries that are on disk only');
+    await this.#closeActive();
+    this.#snapshot = await this.#snapshots.write(snapshot, content);
     await this.#removeSegmentsBefore(this.#firstKept(snapshot.index, retention));
   }
 
@@ -273,15 +322,46 @@ export class Log {
     return this.#segments.reduce((sum, segment) => sum + segment.bytesFrom(index + 1), 0);
   }
 
-  /** Closes the directory: afterwards no open segments remain. */
+  /** Closes the directory: afterwards no open segments remain, unless writing has failed. */
   async close(): Promise<void> {
-    if (!this.#appending && this.#active !== undefined) await this.#rotate();
-    else await this.#active?.writer.abandon();
-    await this.#closing;
-    await this.#discardPrepared();
-    await this.#readFile?.file.close();
-    await this.#metadata.close();
-    await this.#lock.release();
+    await this.#appended;
+    try {
+      if (this.#state === 'idle') this.#retire();
+      await this.#closing;
+      await this.#discardPrepared();
+      await this.#active?.writer.abandon();
+      for (const { writer } of this.#retired) await writer.abandon();
+      await this.#reader.close();
+      await this.#metadata.close();
+    } finally {
+      await this.#lock.release();
+    }
+  }
+
+  async #append(entries: readonly Entry[]): Promise<void> {
+    const data = entries.map(entry => entry.data);
+    const header = encodeBatchHeader(entries, await this.#dataCrc(data));
+    const size = data.reduce((sum, piece) => sum + piece.length, header.length);
+    if (this.#active?.writer.isFullFor(size) === true) {
+      // One closing behind is enough: more would pile up files if the disk is slow.
+      const previous = this.#closing;
+      this.#retire();
+      await previous;
+    }
+    this.#active ??= await this.#activate();
+    const { writer, index } = this.#active;
+    const { batchOffset } = writer;
+    await writer.write(header, data);
+    index.beginBatch(batchOffset);
+    let offset = batchOffset + header.length;
+    for (const entry of entries) {
+      index.add(entry.term, entry.type, offset, entry.data.length);
+      offset += entry.data.length;
+    }
+    index.end = writer.used;
+    this.#lastIndex += entries.length;
+    this.#bytesWritten += size;
+    if (writer.used > this.#segmentSize * PREPARE_AT) this.#prepare();
   }
 
   /** The CRC of all data of a batch, in slices that leave time for other work. */
@@ -316,10 +396,13 @@ export class Log {
 
   /** Makes the prepared segment, or a new one, the active one. */
   async #activate(): Promise<Active> {
+    // Open segments count on from the last closed one: what is older than the snapshot must not be that.
+    const newest = this.#segments.length === 0 ? this.#useless[this.#useless.length - 1] : undefined;
+    if (newest !== undefined && newest.last < (this.#snapshot?.index ?? 0)) await this.#removeUseless();
     this.#prepare();
     const writer = await this.#prepared!;
     this.#prepared = undefined;
-    const index = new SegmentIndex(writer.name, this.#lastIndex + 1, 0);
+    const index = new SegmentIndex(writer.name, this.#lastIndex + 1);
     this.#segments.push(index);
     return { writer, index };
   }
@@ -335,48 +418,88 @@ export class Log {
   }
 
   async #createSegment(name: string): Promise<SegmentWriter> {
-    const path = this.#path(name);
-    const file = await this.#files.open(path, { mode: 'create', durable: true });
+    const { directory, logger } = this.#options;
+    const file = await this.#files.open(this.#path(name), { mode: 'create', durable: true });
     try {
-      const writer = await SegmentWriter.create(name, file);
-      await this.#files.syncDirectory(this.#options.directory);
+      const writer = await SegmentWriter.create(name, file, this.#segmentSize);
+      await this.#files.syncDirectory(directory);
       return writer;
     } catch (error) {
-      await file.close();
-      await this.#files.remove(path);
+      try {
+        await file.close();
+        await this.#removeFile(name);
+      } catch (second) {
+        logger.warn({ file: name, error: messageOf(second) }, 'an unfinished segment could not be removed');
+      }
       throw error;
     }
   }
 
-  /** Retires the active segment; it is closed in the background. */
-  async #rotate(): Promise<void> {
+  /** Retires the active segment; it is closed in the background, or removed if it is empty. */
+  #retire(): void {
+    this.#retireWanted = false;
     const active = this.#active;
     if (active === undefined) return;
     this.#active = undefined;
-    const previous = this.#closing;
-    this.#closing = this.#closeSegment(active, previous);
-    // One closing behind is enough: more would pile up files if the disk is slow.
-    await previous;
+    this.#retired.push(active);
+    this.#closing = this.#closing.then(() => this.#closeRetired());
   }
 
-  async #closeSegment({ writer, index }: Active, previous: Promise<void>): Promise<void> {
-    await previous;
-    try {
-      if (index.isEmpty) {
-        await writer.abandon();
-        this.#segments = this.#segments.filter(segment => segment !== index);
-        await this.#files.remove(this.#path(writer.name));
-      } else {
-        await writer.finish();
-        const name = formatFileName({ kind: 'closed', first: index.firstIndex, last: index.lastIndex });
-        await this.#files.rename(this.#path(writer.name), this.#path(name));
-        index.name = name;
+  /** Closes what was retired in its order: a later segment must not get its name while an earlier one has none. */
+  async #closeRetired(): Promise<void> {
+    for (;;) {
+      const first = this.#retired[0];
+      if (first === undefined || this.#closingFailed) return;
+      try {
+        await this.#closeSegment(first);
+        this.#retired.shift();
+      } catch (error) {
+        // Its content is safe: the next start finds it as an open segment. A full disk may have space later.
+        const full = error instanceof FileError && error.code === 'ENOSPC';
+        this.#closingFailed = !full || first.writer.syncFailed;
+        const fields = { file: first.writer.name, error: messageOf(error) };
+        this.#options.logger.error(fields, 'a full segment could not be closed');
+        return;
       }
-      await this.#files.syncDirectory(this.#options.directory);
-    } catch (error) {
-      // Its content is safe: the next start finds it as an open segment.
-      this.#options.logger.error({ file: writer.name, error: messageOf(error) }, 'a full segment could not be closed');
     }
+  }
+
+  async #closeSegment({ writer, index }: Active): Promise<void> {
+    if (index.isEmpty) {
+      await writer.abandon();
+      await this.#removeFile(writer.name);
+      this.#segments = this.#segments.filter(segment => segment !== index);
+    } else {
+      await writer.finish();
+      const name = formatFileName({ kind: 'closed', first: index.firstIndex, last: index.lastIndex });
+      if (index.name !== name) await this.#rename(index, name);
+    }
+    await this.#files.syncDirectory(this.#options.directory);
+  }
+
+  async #rename(index: SegmentIndex, name: string): Promise<void> {
+    const renamed = this.#files.rename(this.#path(index.name), this.#path(name)).then(() => {
+      index.name = name;
+    });
+    index.renamed = renamed.catch(() => {});
+    await renamed;
+  }
+
+  /**
+   * Closes the active segment, so that every entry so far is in a closed one: open segments do not say which entries
+   * they hold, and once there is a snapshot they are taken for what follows it.
+   */
+  async #closeActive(): Promise<void> {
+    if (this.#active?.index.isEmpty !== true) this.#retireWanted = true;
+    while (this.#retireWanted && this.#state === 'appending') await this.#appended;
+    if (this.#retireWanted && this.#state === 'idle') this.#retire();
+    this.#retireWanted = false;
+    await this.#closing;
+    const open = this.#active?.index.isEmpty === false && this.#state === 'failed' ? this.#active : this.#retired[0];
+    if (open === undefined) return;
+    throw new DqliteError('IO', `${this.#path(open.index.name)} could not be closed`, {
+      hint: 'restart this node once the disk is well',
+    });
   }
 
   async #discardPrepared(): Promise<void> {
@@ -384,7 +507,7 @@ export class Log {
     try {
       const writer = await this.#prepared;
       await writer.abandon();
-      await this.#files.remove(this.#path(writer.name));
+      await this.#removeFile(writer.name);
       await this.#files.syncDirectory(this.#options.directory);
     } catch (error) {
       this.#options.logger.warn({ error: messageOf(error) }, 'a prepared segment could not be removed');
@@ -395,7 +518,7 @@ export class Log {
   #firstKept(index: Index, retention: Retention): Index {
     let first = index + 1;
     let bytes = 0;
-    while (first > this.#firstIndex && index - first < retention.entries) {
+    while (first > this.#firstIndex && index + 1 - first < retention.entries) {
       bytes += this.#segmentOf(first - 1).locate(first - 1).size;
       if (bytes > retention.bytes) break;
       first--;
@@ -404,34 +527,46 @@ export class Log {
   }
 
   async #removeSegmentsBefore(first: Index): Promise<void> {
-    let removed = 0;
-    for (const segment of this.#segments) {
-      if (
-        segment.lastIndex >= first ||
-        segment === this.#active?.index ||
-        parseFileName(segment.name)?.kind !== 'closed'
-      )
-        break;
-      if (this.#readFile?.segment === segment) {
-        await this.#readFile.file.close();
-        this.#readFile = undefined;
-      }
-      await this.#files.remove(this.#path(segment.name));
-      removed++;
+    for (;;) {
+      const segment = this.#segments[0];
+      if (segment === undefined || segment.lastIndex >= first || segment === this.#active?.index) break;
+      this.#segments.shift();
+      this.#firstIndex = this.#segments[0]?.firstIndex ?? this.#lastIndex + 1;
+      await this.#reader.forget(segment);
+      this.#useless.push({ name: segment.name, first: segment.firstIndex, last: segment.lastIndex });
     }
-    if (removed === 0) return;
-    this.#segments.splice(0, removed);
-    this.#firstIndex = this.#segments[0]?.firstIndex ?? this.#lastIndex + 1;
-    await this.#files.syncDirectory(this.#options.directory);
+    try {
+      await this.#removeUseless();
+    } catch (error) {
+      this.#options.logger.warn({ error: messageOf(error) }, 'old segments could not be removed');
+    }
   }
 
-  async #openForReading(segment: SegmentIndex): Promise<File> {
-    if (this.#readFile?.segment === segment) return this.#readFile.file;
-    await this.#readFile?.file.close();
-    this.#readFile = undefined;
-    const file = await this.#files.open(this.#path(segment.name), { mode: 'read' });
-    this.#readFile = { segment, file };
-    return file;
+  #removeUseless(): Promise<void> {
+    const removed = this.#removing.then(async () => {
+      if (this.#useless.length === 0) return;
+      const { directory } = this.#options;
+      for (;;) {
+        const oldest = this.#useless[0];
+        if (oldest === undefined) break;
+        // The newest goes when the others are gone for good: it tells where the open segment after it begins.
+        if (this.#useless.length === 1) await this.#files.syncDirectory(directory);
+        await this.#removeFile(oldest.name);
+        this.#useless.shift();
+      }
+      await this.#files.syncDirectory(directory);
+    });
+    this.#removing = removed.catch(() => {});
+    return removed;
+  }
+
+  async #removeFile(name: string): Promise<void> {
+    try {
+      await this.#files.remove(this.#path(name));
+    } catch (error) {
+      // Tried before, and the caller was told of another failure.
+      if (!(error instanceof FileError) || error.code !== 'ENOENT') throw error;
+    }
   }
 
   async #readConfiguration(segment: SegmentIndex, index: Index): Promise<Configuration> {
@@ -463,6 +598,23 @@ export class Log {
   #path(name: string): string {
     return this.#files.join(this.#options.directory, name);
   }
+}
+
+/** A term is stored before any entry of it: if the metadata is older, a file of it was lost. */
+function checkTerm(
+  directory: string,
+  { term }: MetadataStore,
+  snapshot: Snapshot | undefined,
+  { segments }: SegmentLoader,
+): void {
+  const newest = segments.reduce((max, segment) => Math.max(max, segment.newestTerm), snapshot?.term ?? 0);
+  if (newest <= term) return;
+  throw damaged({
+    directory,
+    file: 'metadata1 and metadata2',
+    what: `they tell of term ${term}, but the log has entries of term ${newest}`,
+    lost: 'the current term and vote are in doubt, and voting again could make two leaders',
+  });
 }
 
 function snapshotConfiguration(

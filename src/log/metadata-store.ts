@@ -1,15 +1,26 @@
 /** Term and vote on disk, alternating between two files (raft and disk spec section 5.2). */
 
-import { chooseMetadata, encodeMetadata, metadataFile, type Metadata } from '../format/index.ts';
+import {
+  chooseMetadata,
+  decodeMetadata,
+  encodeMetadata,
+  metadataFile,
+  type Metadata,
+  type MetadataFile,
+} from '../format/index.ts';
 import type { File, Files } from '../host/types.ts';
 import type { ServerId, Term } from '../raft/index.ts';
 import { damaged } from './damage.ts';
 import { readSmallFile } from './read.ts';
 
+const NAMES: readonly MetadataFile[] = ['metadata1', 'metadata2'];
+
 export class MetadataStore {
   readonly #files: Files;
   readonly #directory: string;
   readonly #open = new Map<string, File>();
+  /** Files whose names may not survive a power failure. */
+  readonly #unlinked = new Set<string>();
   #current: Metadata;
 
   private constructor(files: Files, directory: string, current: Metadata) {
@@ -18,32 +29,47 @@ export class MetadataStore {
     this.#current = current;
   }
 
-  /** Reads both files. A new directory has version 0, term 0. */
+  /** Reads both files and changes nothing. A new directory has version 0, term 0. */
   static async load(files: Files, directory: string): Promise<MetadataStore> {
+    const contents = new Map<MetadataFile, Uint8Array | undefined>();
+    for (const name of NAMES) {
+      const bytes = await readSmallFile(files, files.join(directory, name));
+      // A file system may keep the size of a file that was just created and lose its bytes.
+      contents.set(name, bytes?.every(byte => byte === 0) === true ? new Uint8Array(0) : bytes);
+    }
     for (;;) {
-      const first = await readSmallFile(files, files.join(directory, 'metadata1'));
-      const second = await readSmallFile(files, files.join(directory, 'metadata2'));
-      const choice = chooseMetadata(first, second);
+      const choice = chooseMetadata(contents.get('metadata1'), contents.get('metadata2'));
       switch (choice.kind) {
         case 'brandNew':
           return new MetadataStore(files, directory, { version: 0, term: 0, vote: 0n });
-        case 'current':
+        case 'current': {
+          const reason = contradiction(choice.metadata, contents);
+          if (reason !== undefined) throw inDoubt(directory, reason.file, reason.what);
           return new MetadataStore(files, directory, choice.metadata);
+        }
         case 'short':
-          await files.remove(files.join(directory, choice.file));
-          await files.syncDirectory(directory);
+          // It counts as not there, and will be written over.
+          contents.set(choice.file, undefined);
           break;
         case 'damaged':
-          throw damaged({
-            directory,
-            file: choice.file,
-            what: choice.reason,
-            lost: 'the current term and vote are in doubt, and voting again could make two leaders',
-          });
+          throw inDoubt(directory, choice.file, choice.reason);
       }
     }
   }
 
+  /** Makes what was read durable: an earlier process may have ended before it did. */
+  async settle(): Promise<void> {
+    const names = await this.#files.list(this.#directory);
+    for (const name of NAMES) {
+      if (!names.includes(name)) continue;
+      const path = this.#files.join(this.#directory, name);
+      const file = await this.#files.open(path, { mode: 'write', durable: true });
+      this.#open.set(name, file);
+      await file.sync();
+    }
+  }
+
+  /** Nothing was ever stored. */
   get isNew(): boolean {
     return this.#current.version === 0;
   }
@@ -60,22 +86,44 @@ export class MetadataStore {
   async store(term: Term, vote: ServerId | undefined): Promise<void> {
     const next: Metadata = { version: this.#current.version + 1, term, vote: vote ?? 0n };
     const name = metadataFile(next.version);
-    const path = this.#files.join(this.#directory, name);
-    let file = this.#open.get(name);
-    if (file === undefined) {
-      const exists = (await this.#files.list(this.#directory)).includes(name);
-      file = await this.#files.open(path, { mode: exists ? 'write' : 'create', durable: true });
-      this.#open.set(name, file);
-      await file.write([encodeMetadata(next)], 0);
-      if (!exists) await this.#files.syncDirectory(this.#directory);
-    } else {
-      await file.write([encodeMetadata(next)], 0);
+    const file = this.#open.get(name) ?? (await this.#create(name));
+    await file.write([encodeMetadata(next)], 0);
+    if (this.#unlinked.has(name)) {
+      await this.#files.syncDirectory(this.#directory);
+      this.#unlinked.delete(name);
     }
     this.#current = next;
   }
 
   async close(): Promise<void> {
-    for (const file of this.#open.values()) await file.close();
+    const files = [...this.#open.values()];
     this.#open.clear();
+    for (const file of files) await file.close();
   }
+
+  async #create(name: MetadataFile): Promise<File> {
+    const file = await this.#files.open(this.#files.join(this.#directory, name), { mode: 'create', durable: true });
+    this.#unlinked.add(name);
+    this.#open.set(name, file);
+    return file;
+  }
+}
+
+function inDoubt(directory: string, file: string, what: string): Error {
+  const lost = 'the current term and vote are in doubt, and voting again could make two leaders';
+  return damaged({ directory, file, what, lost });
+}
+
+/** The format has no checksum, but not everything can be: odd versions are in metadata1, terms never go back. */
+function contradiction(
+  current: Metadata,
+  contents: ReadonlyMap<MetadataFile, Uint8Array | undefined>,
+): { file: MetadataFile; what: string } | undefined {
+  for (const [file, bytes] of contents) {
+    if (bytes === undefined) continue;
+    const { version, term } = decodeMetadata(bytes);
+    if (metadataFile(version) !== file) return { file, what: `version ${version} belongs into the other file` };
+    if (term > current.term) return { file, what: `term ${term} in version ${version}, but ${current.term} later` };
+  }
+  return undefined;
 }

@@ -18,31 +18,40 @@ const zeros = new Uint8Array(PREALLOCATION_STEP + SPARE_SIZE);
 export class SegmentWriter {
   readonly name: string;
   readonly #file: File;
+  /** What a segment is filled up to. */
+  readonly #segmentSize: number;
+  readonly #step: number;
   #allocated = 0;
+  #finished = false;
+  #closed = false;
   /** Bytes that hold batches. */
   used = 0;
+  /** Whether a sync has failed: what is on the disk is unknown then, and asking again proves nothing. */
+  syncFailed = false;
 
-  private constructor(name: string, file: File) {
+  private constructor(name: string, file: File, segmentSize: number) {
     this.name = name;
     this.#file = file;
+    this.#segmentSize = segmentSize;
+    this.#step = Math.min(PREALLOCATION_STEP, segmentSize);
   }
 
   /** For a file that was just created: allocates the first step, so that the first batch finds space. */
-  static async create(name: string, file: File): Promise<SegmentWriter> {
-    const writer = new SegmentWriter(name, file);
-    await file.write([zeros.subarray(0, PREALLOCATION_STEP)], 0);
-    writer.#allocated = PREALLOCATION_STEP;
+  static async create(name: string, file: File, segmentSize: number = OPEN_SEGMENT_SIZE): Promise<SegmentWriter> {
+    const writer = new SegmentWriter(name, file, segmentSize);
+    await file.write([zeros.subarray(0, writer.#step)], 0);
+    writer.#allocated = writer.#step;
     return writer;
   }
 
   /** Whether a batch should go into the next segment; one that is too large for any gets one of its own. */
   isFullFor(size: number): boolean {
-    return this.used > 0 && this.used + size > OPEN_SEGMENT_SIZE;
+    return this.used > 0 && this.used + size > this.#segmentSize;
   }
 
-  /** Where the data of the next batch will lie, given the size of its header. */
-  dataOffset(headerSize: number): number {
-    return Math.max(this.used, SEGMENT_HEADER_SIZE) + headerSize;
+  /** Where the next batch will begin. */
+  get batchOffset(): number {
+    return Math.max(this.used, SEGMENT_HEADER_SIZE);
   }
 
   /** Writes a batch; durable when it resolves. After a rejection call `repair` or nothing. */
@@ -52,7 +61,7 @@ export class SegmentWriter {
     for (const piece of pieces) end += piece.length;
     let allocated = this.#allocated;
     if (end + SPARE_SIZE > allocated) {
-      allocated = Math.ceil((end + SPARE_SIZE) / PREALLOCATION_STEP) * PREALLOCATION_STEP;
+      allocated = Math.ceil((end + SPARE_SIZE) / this.#step) * this.#step;
       pieces.push(zeros.subarray(0, allocated - end));
     }
     await this.#file.write(pieces, this.used);
@@ -67,15 +76,25 @@ export class SegmentWriter {
     this.#allocated = this.used;
   }
 
-  /** Cuts the file at the end of the last batch, where a closed segment ends, and closes it. */
+  /** Cuts the file at the end of the last batch, where a closed segment ends, and closes it. Can be tried again. */
   async finish(): Promise<void> {
-    await this.#file.truncate(this.used);
-    await this.#file.sync();
-    await this.#file.close();
+    if (!this.#finished) {
+      await this.#file.truncate(this.used);
+      try {
+        await this.#file.sync();
+      } catch (error) {
+        this.syncFailed = true;
+        throw error;
+      }
+      this.#finished = true;
+    }
+    await this.abandon();
   }
 
   /** Closes without a write, after a failure. */
   async abandon(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await this.#file.close();
   }
 }

@@ -6,7 +6,7 @@
 import { parse } from 'yaml';
 import { FileError, type Files } from '../host/types.ts';
 import { decodeUtf8 } from '../lib/bytes.ts';
-import { DqliteError } from '../lib/errors.ts';
+import { DqliteError, messageOf } from '../lib/errors.ts';
 import type { Configuration, ServerId } from '../raft/index.ts';
 
 export interface Identity {
@@ -41,7 +41,7 @@ export function checkConfiguration(directory: string, self: Identity, configurat
 export async function checkInfoFile(files: Files, directory: string, self: Identity): Promise<void> {
   const text = await readText(files, files.join(directory, INFO_FILE));
   if (text === undefined) return;
-  const info: unknown = parse(text, { intAsBigInt: true });
+  const info = parseInfo(directory, text);
   if (typeof info !== 'object' || info === null) return;
   const { ID: id, Address: address } = info as { ID?: unknown; Address?: unknown };
   if ((id === undefined || id === self.id) && (address === undefined || address === self.address)) return;
@@ -50,6 +50,17 @@ export async function checkInfoFile(files: Files, directory: string, self: Ident
     `${directory}: ${INFO_FILE} says node ${String(id)} at ${String(address)}, not ${self.id} at ${self.address}`,
     { hint: 'start the node with the id and address that the directory was made with, or use another directory' },
   );
+}
+
+function parseInfo(directory: string, text: string): unknown {
+  try {
+    return parse(text, { intAsBigInt: true });
+  } catch (error) {
+    throw new DqliteError('CONFIGURATION', `${directory}: ${INFO_FILE} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+      hint: 'restore the file, or remove it: the directory itself knows the node too',
+    });
+  }
 }
 
 async function readText(files: Files, path: string): Promise<string | undefined> {

@@ -1,6 +1,13 @@
 /** A dqlite node: opens its data directory, serves clients, replicates. The wiring of all layers. */
 
-import { nodeHost, silentLogger, type Host, type Logger } from '../host/index.ts';
+import {
+  nodeHost,
+  silentLogger,
+  type Connection,
+  type ConnectionHandlers,
+  type Host,
+  type Logger,
+} from '../host/index.ts';
 import { Writer } from '../lib/bytes.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
@@ -76,6 +83,8 @@ export class Node {
     try {
       await checkInfoFile(files, options.directory, self);
       if (log.isNew && BOOTSTRAP_IDS.includes(self.id)) {
+        // The address stays in the directory for good: one that cannot be listened on must not get there.
+        await tryAddress(host, options.bind ?? options.address);
         await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
       }
       const state = await log.loadState();
@@ -85,6 +94,7 @@ export class Node {
         wallMs: () => clock.wallMs(),
         monotonicMs: () => clock.monotonicMs(),
         fillRandom: (bytes: Uint8Array) => random.fill(bytes),
+        sameBytes: host.sameBytes,
       };
       const engine = await Engine.create({ ...defaultEngineOptions, ...options.engine }, clock, environment, logger);
       if (log.snapshot !== undefined) await log.readSnapshot(engine.restorer());
@@ -213,6 +223,16 @@ export interface NodeMetrics {
   readonly sqliteConnections: number;
   /** Bytes of temporary files. */
   readonly tempBytes: number;
+}
+
+/** Rejects with DqliteError if an address cannot be listened on now. */
+async function tryAddress({ net }: Host, address: string): Promise<void> {
+  const refuse = (connection: Connection): ConnectionHandlers => {
+    connection.destroy();
+    return { received() {}, drained() {}, ended() {}, closed() {} };
+  };
+  const listener = await net.listen(address, refuse);
+  await listener.close();
 }
 
 function gatewayNode(options: NodeOptions, host: Host, raft: Raft, replica: Replica, engine: Engine): GatewayNode {

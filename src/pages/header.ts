@@ -21,6 +21,9 @@ const SCHEMA_COOKIE_OFFSET = 40;
 const VALID_FOR_OFFSET = 92;
 const LIBRARY_VERSION_OFFSET = 96;
 
+/** Where the content of page 1 as a B-tree page begins. */
+export const HEADER_SIZE = 100;
+
 const STORED_FORMAT = 2;
 const PRESENTED_FORMAT = 1;
 
@@ -106,26 +109,16 @@ export function present(
 }
 
 /**
- * Whether two page 1 images (offsets divisible by 4 in their memory) differ in nothing but what every
- * transaction of SQLite changes: the change counter, version-valid-for and the library's version number;
- * and the file format bytes, which differ between stored and presented form.
+ * Whether two page 1 headers differ in nothing but what every transaction of SQLite changes: the change counter,
+ * version-valid-for and the library's version number; and the file format bytes, which differ between stored and
+ * presented form.
  */
-export function sameButCounters(a: Int32Array, aOffset: number, b: Int32Array, bOffset: number): boolean {
-  const x = aOffset >> 2;
-  const y = bOffset >> 2;
-  for (let i = 0; i < PAGE_SIZE >> 2; i++) {
-    if (a[x + i] === b[y + i]) continue;
-    switch (i << 2) {
-      case CHANGE_COUNTER_OFFSET:
-      case VALID_FOR_OFFSET:
-      case LIBRARY_VERSION_OFFSET:
-        continue;
-      case PAGE_SIZE_OFFSET:
-        // The page size shares its word with the format bytes; it never changes (headerDefect).
-        continue;
-      default:
-        return false;
-    }
+export function sameHeader(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number): boolean {
+  for (let i = 0; i < HEADER_SIZE; i++) {
+    if (a[aOffset + i] === b[bOffset + i]) continue;
+    const isFormat = i >= FORMAT_VERSIONS_OFFSET && i < RESERVED_OFFSET;
+    const isCounter = i >= CHANGE_COUNTER_OFFSET && i < SIZE_OFFSET;
+    if (!isFormat && !isCounter && i < VALID_FOR_OFFSET) return false;
   }
   return true;
 }

@@ -26,22 +26,50 @@
 import { assert } from '../lib/assert.ts';
 import { Queue } from '../lib/queue.ts';
 import { LOCK_BYTE_PAGE, writeTemplate } from './header.ts';
-import { Nodes, NONE, RetainedList } from './nodes.ts';
+import { Nodes, NONE } from './nodes.ts';
 import { PAGE_SIZE, type PageSlabs } from './slabs.ts';
 import { WriteSet } from './write-set.ts';
 
-/** A version that must stay readable, with the images that only it and older marks protect. */
+/**
+ * A version that must stay readable, with the images that only it and older marks protect: a doubly linked list
+ * through the `retained` fields of their nodes.
+ */
 export class Mark {
-  readonly version: number;
-  readonly retained: RetainedList;
-  /** Number of the retained list. */
+  readonly #nodes: Nodes;
+  /** By which nodes name their mark. */
   readonly number: number;
-  references = 1;
+  version = 0;
+  references = 0;
+  #first = NONE;
 
-  constructor(version: number, retained: RetainedList, number: number) {
-    this.version = version;
-    this.retained = retained;
+  constructor(nodes: Nodes, number: number) {
+    this.#nodes = nodes;
     this.number = number;
+  }
+
+  retain(node: number): void {
+    const nodes = this.#nodes;
+    nodes.owner[node] = this.number;
+    nodes.retainedNext[node] = this.#first;
+    nodes.retainedPrevious[node] = NONE;
+    if (this.#first !== NONE) nodes.retainedPrevious[this.#first] = node;
+    this.#first = node;
+  }
+
+  remove(node: number): void {
+    const nodes = this.#nodes;
+    const next = nodes.retainedNext[node]!;
+    const previous = nodes.retainedPrevious[node]!;
+    if (next !== NONE) nodes.retainedPrevious[next] = previous;
+    if (previous === NONE) this.#first = next;
+    else nodes.retainedNext[previous] = next;
+  }
+
+  /** Takes any node out of the list, or gives NONE. */
+  take(): number {
+    const node = this.#first;
+    if (node !== NONE) this.remove(node);
+    return node;
   }
 }
 
@@ -78,9 +106,10 @@ export class PageStore {
   readonly #sizes: { readonly version: number; readonly pages: number }[] = [{ version: 1, pages: 1 }];
   /** Marked versions, ascending. */
   readonly #marks: Mark[] = [];
-  readonly #lists: (RetainedList | undefined)[] = [];
-  readonly #freeLists: number[] = [];
-  /** Lists of released marks with images that were not examined yet. */
+  /** All marks by number, and those that are free to be used again. */
+  readonly #allMarks: Mark[] = [];
+  readonly #freeMarks: Mark[] = [];
+  /** Released marks with images that were not examined yet. */
   readonly #pending: Mark[] = [];
   #committed: Mark;
   readonly #inFlight = new Queue<BatchInFlight>();
@@ -194,7 +223,7 @@ export class PageStore {
     // SQLite does not write pages that one transaction allocated and freed again.
     for (let page = baseLimit + 1; page <= size; page++) {
       const head = this.#headOf(page);
-      if (page === LOCK_BYTE_PAGE || (head !== NONE && this.#nodes.version[head] === version)) continue;
+      if (head !== NONE && this.#nodes.version[head] === version) continue;
       const image = this.slabs.allocate();
       const offset = this.slabs.offsetOf(image);
       this.slabs.bytesOf(image).fill(0, offset, offset + PAGE_SIZE);
@@ -222,7 +251,8 @@ export class PageStore {
     const pages: number[] = [];
     const images: number[] = [];
     for (const page of this.#touched) {
-      if (page > size) continue;
+      // The lock-byte page has an image, of zeros, so that all pages can be read; it never leaves this node.
+      if (page > size || page === LOCK_BYTE_PAGE) continue;
       pages.push(page);
       images.push(this.#nodes.image[this.#heads[page]!]!);
     }
@@ -364,7 +394,7 @@ export class PageStore {
     const position = this.#marksBefore(nodes.end[node]!) - 1;
     const mark = position >= 0 ? this.#marks[position]! : undefined;
     if (mark !== undefined && mark.version >= nodes.version[node]!) {
-      mark.retained.add(node);
+      mark.retain(node);
       this.#retainedImages++;
     } else {
       this.#remove(node);
@@ -372,7 +402,7 @@ export class PageStore {
   }
 
   #unretain(node: number): void {
-    this.#lists[this.#nodes.owner[node]!]!.remove(node);
+    this.#allMarks[this.#nodes.owner[node]!]!.remove(node);
     this.#retainedImages--;
   }
 
@@ -407,10 +437,13 @@ export class PageStore {
       present.references++;
       return present;
     }
-    const number = this.#freeLists.pop() ?? this.#lists.length;
-    const list = new RetainedList(this.#nodes, number);
-    this.#lists[number] = list;
-    const mark = new Mark(version, list, number);
+    let mark = this.#freeMarks.pop();
+    if (mark === undefined) {
+      mark = new Mark(this.#nodes, this.#allMarks.length);
+      this.#allMarks.push(mark);
+    }
+    mark.version = version;
+    mark.references = 1;
     if (position === this.#marks.length) this.#marks.push(mark);
     else this.#marks.splice(position, 0, mark);
     return mark;
@@ -419,17 +452,18 @@ export class PageStore {
   #release(mark: Mark): void {
     assert(mark.references > 0, `version ${mark.version} released more often than pinned`);
     if (--mark.references > 0) return;
-    this.#marks.splice(this.#marksBefore(mark.version), 1);
+    const position = this.#marksBefore(mark.version);
+    if (position === this.#marks.length - 1) this.#marks.pop();
+    else this.#marks.splice(position, 1);
     this.#examine(mark, EXAMINE_AT_ONCE);
   }
 
   /** Hands on or frees up to `limit` images of a released mark. Gives how many; the rest waits for `recycle`. */
   #examine(mark: Mark, limit: number): number {
     for (let examined = 0; examined < limit; examined++) {
-      const node = mark.retained.take();
+      const node = mark.take();
       if (node === NONE) {
-        this.#lists[mark.number] = undefined;
-        this.#freeLists.push(mark.number);
+        this.#freeMarks.push(mark);
         return examined;
       }
       this.#retainedImages--;

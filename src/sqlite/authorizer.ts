@@ -166,8 +166,8 @@ function pragma(name: string, value: string | undefined): Verdict {
 
 /** `PRAGMA cache_size`: pages if positive, KiB if negative. */
 function cacheBytes(value: string): number {
-  const number = Number(value);
-  if (Number.isNaN(number)) return 0; // SQLite reads it as 0
+  // As SQLite reads it: what follows the digits does not matter.
+  const number = Number(/^[+-]?\d+|^0x[0-9a-f]+/.exec(value)?.[0] ?? 0);
   return number >= 0 ? number * 4096 : -number * 1024;
 }
 

@@ -17,6 +17,9 @@ import {
   OPEN_READWRITE_CREATE,
   PREPARE_PERSISTENT,
   SQLITE_DONE,
+  SQLITE_FULL,
+  SQLITE_INTERRUPT,
+  SQLITE_IOERR,
   SQLITE_NOMEM,
   SQLITE_OK,
   SQLITE_ROW,
@@ -54,6 +57,8 @@ export class Connection {
   /** Schema cookie that this connection's schema was read at, -1 before the first time. */
   #schemaCookie = -1;
   #schemaProbe: Statement | undefined = undefined;
+  /** Compiled here and not finalized. SQLite knows of more: virtual tables have some, which are theirs to finalize. */
+  readonly statements: Set<Statement> = new Set();
   /** Closed: its statements are gone. */
   closed = false;
 
@@ -74,6 +79,17 @@ export class Connection {
       throw new SqliteError(code, 'the database could not be opened');
     }
     sqlite.connections.add(this);
+    try {
+      this.#setUp();
+    } catch (error) {
+      if (error instanceof SqliteError) this.close();
+      throw error;
+    }
+  }
+
+  #setUp(): void {
+    const { sqlite } = this;
+    const { exports } = sqlite;
     exports.sqlite3_extended_result_codes(this.pointer, 1);
     exports.sqlite3_set_authorizer(this.pointer, sqlite.authorizerCallback, 0);
     for (const option of [DBCONFIG_ENABLE_FKEY, DBCONFIG_DEFENSIVE, DBCONFIG_DQS_DML, DBCONFIG_DQS_DDL]) {
@@ -83,7 +99,8 @@ export class Connection {
     exports.sqlite3_limit(this.pointer, LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_LENGTH);
     this.execute(
       `PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA temp_store=1;
-       PRAGMA hard_heap_limit=${sqlite.limits.heapBytes}; PRAGMA cache_size=-${sqlite.limits.cacheKib}`,
+       PRAGMA hard_heap_limit=${sqlite.limits.heapBytes}; PRAGMA cache_size=-${sqlite.limits.cacheKib};
+       PRAGMA temp.cache_size=-${sqlite.limits.cacheKib}`,
     );
     exports.sqlite3_progress_handler(this.pointer, sqlite.progressOpcodes, sqlite.progressCallback, 0);
   }
@@ -132,26 +149,22 @@ export class Connection {
   prepare(sql: Uint8Array, offset = 0, persistent = false): { statement: Statement | undefined; tail: number } {
     const { sqlite } = this;
     this.activate();
+    sqlite.restartClock();
     this.#readSchemaOfView();
     const size = sql.length - offset;
-    const text = sqlite.takeScratch(size + 1);
-    try {
-      const { bytes } = sqlite.heap;
-      bytes.set(offset === 0 ? sql : sql.subarray(offset), text);
-      bytes[text + size] = 0;
-      this.#facts = 0;
-      this.#compiling = true;
-      const flags = persistent ? PREPARE_PERSISTENT : 0;
-      const code = sqlite.exports.sqlite3_prepare_v3(this.pointer, text, size + 1, flags, sqlite.out, sqlite.out + 4);
-      this.#compiling = false;
-      if (code !== SQLITE_OK) throw this.error(code);
-      const pointer = sqlite.heap.uint32(sqlite.out);
-      const tail = offset + sqlite.heap.uint32(sqlite.out + 4) - text;
-      return { statement: pointer === 0 ? undefined : new Statement(this, pointer, this.#facts), tail };
-    } finally {
-      this.#compiling = false;
-      sqlite.giveScratch(text);
-    }
+    const text = sqlite.takeText(sql, offset);
+    this.#facts = 0;
+    this.#compiling = true;
+    const flags = persistent ? PREPARE_PERSISTENT : 0;
+    const code = sqlite.exports.sqlite3_prepare_v3(this.pointer, text, size + 1, flags, sqlite.out, sqlite.out + 4);
+    this.#compiling = false;
+    const pointer = sqlite.heap.uint32(sqlite.out);
+    const end = sqlite.heap.uint32(sqlite.out + 4);
+    if (code !== SQLITE_OK || pointer === 0 || end === text + size) sqlite.dropText();
+    if (code !== SQLITE_OK) throw this.error(code);
+    const statement = pointer === 0 ? undefined : new Statement(this, pointer, this.#facts);
+    if (statement !== undefined) this.statements.add(statement);
+    return { statement, tail: offset + end - text };
   }
 
   /** What the last compilation was found to touch (FACT_*), also if it failed. */
@@ -176,6 +189,7 @@ export class Connection {
   execute(sql: string): void {
     const { sqlite } = this;
     this.activate();
+    sqlite.restartClock();
     this.#trusted = true;
     const text = encoder.encode(`${sql}\0`);
     const pointer = sqlite.takeScratch(text.length);
@@ -199,7 +213,11 @@ export class Connection {
   /** The error of the last call on this connection, with the cause that a callback has recorded in place of SQLite's words. */
   error(code: number): SqliteError {
     const { exports, heap, vfs } = this.sqlite;
-    const cause = vfs.takeCause();
+    const primary = code & 0xff;
+    // A cause that SQLite has dealt with by itself says nothing about this error.
+    const ofCallback = primary === SQLITE_IOERR || primary === SQLITE_FULL || primary === SQLITE_INTERRUPT;
+    const cause = ofCallback ? vfs.cause : undefined;
+    vfs.cause = undefined;
     if (code === SQLITE_NOMEM) return new SqliteError(code, 'out of memory');
     const message = cause ?? heap.string(exports.sqlite3_errmsg(this.pointer)) ?? 'unknown error';
     return new SqliteError(code, message, exports.sqlite3_error_offset(this.pointer));
@@ -216,11 +234,8 @@ export class Connection {
     const { exports, connections } = this.sqlite;
     this.closed = true;
     this.activate();
-    for (;;) {
-      const statement = exports.sqlite3_next_stmt(this.pointer, 0);
-      if (statement === 0) break;
-      exports.sqlite3_finalize(statement);
-    }
+    for (const statement of this.statements) exports.sqlite3_finalize(statement.pointer);
+    this.statements.clear();
     const code = exports.sqlite3_close_v2(this.pointer);
     connections.delete(this);
     this.sqlite.active = undefined;
@@ -237,10 +252,10 @@ export class Connection {
     const image = file.set?.imageOf(1) ?? file.store.imageAt(1, file.version);
     const cookie = schemaCookie(file.store.slabs.bytesOf(image), file.store.slabs.offsetOf(image));
     if (cookie === this.#schemaCookie || this.#trusted) return;
-    this.#schemaCookie = cookie;
     this.#schemaProbe ??= this.prepareOwn('SELECT 1 FROM sqlite_schema LIMIT 0');
     const code = this.#schemaProbe.step();
     this.#schemaProbe.reset();
     if (code !== SQLITE_DONE && code !== SQLITE_ROW) throw this.error(code);
+    this.#schemaCookie = cookie;
   }
 }

@@ -10,6 +10,7 @@ export const SQLITE_IOERR = 10;
 export const SQLITE_CORRUPT = 11;
 export const SQLITE_NOTFOUND = 12;
 export const SQLITE_FULL = 13;
+export const SQLITE_CANTOPEN = 14;
 export const SQLITE_TOOBIG = 18;
 export const SQLITE_MISUSE = 21;
 export const SQLITE_AUTH = 23;
@@ -34,9 +35,7 @@ export const LOCK_RESERVED = 2;
 export const OPEN_READWRITE_CREATE = 6;
 export const OPEN_MAIN_DB = 0x100;
 
-/** File controls that the VFS reacts to. */
-export const FCNTL_PRAGMA = 14;
-export const FCNTL_SYNC = 21;
+/** The file control that the VFS reacts to. */
 export const FCNTL_COMMIT_PHASETWO = 22;
 
 /** POWERSAFE_OVERWRITE, ATOMIC4K and UNDELETABLE_WHEN_OPEN: nothing that SQLite could make safer. */

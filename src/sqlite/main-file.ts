@@ -23,8 +23,6 @@ export class MainFile {
   set: WriteSet | undefined = undefined;
   /** A write of this transaction was refused; what follows is its rollback, which nobody will read. */
   doomed = false;
-  /** SQLite has begun to make the transaction durable: a truncation from now on is final. */
-  syncing = false;
   /** Version that this connection published last, 0 if none since it was looked at. */
   published = 0;
   /** SQLite has the file open. */
@@ -46,7 +44,6 @@ export class MainFile {
     this.set?.discard();
     this.set = undefined;
     this.doomed = false;
-    this.syncing = false;
   }
 
   /** Lets go of everything, as when the file is closed. */

@@ -31,6 +31,13 @@ export interface SqliteLimits {
 
 /** Scratch memory in the WASM heap that is never freed: parameters and SQL of usual size. */
 const SCRATCH_SIZE = 64 * 1024;
+/**
+ * The stack that SQLite's functions keep their variables on lies in the heap, above its static data, with nothing in
+ * between. 512 KiB, as the module has it, are too small: 1,500 generated columns, each made from the one before, went
+ * through it in a worker thread, whose own stack is larger, and overwrote SQLite's data without an error. SQLite's own
+ * limits on depth let no statement use half of this.
+ */
+const STACK_SIZE = 4 * 1024 * 1024;
 /** Virtual machine instructions between two looks at the clock: costs nothing measurable. */
 const PROGRESS_OPCODES = 1000;
 
@@ -55,12 +62,16 @@ export class Sqlite {
   active: Connection | undefined = undefined;
   /** When the running statement is stopped, on the monotonic clock. */
   deadlineMs: number = Infinity;
+  #maxStepMs = 0;
   /** When the clock was looked at last while a statement ran. */
   lookedAtMs: number = 0;
   /** Set by whoever wants the running statement to stop at the next look at the clock. */
   onProgress: () => void = () => {};
   broken: unknown = undefined;
   readonly connections: Set<Connection> = new Set();
+  /** The long text that is being compiled, and where its copy lies. */
+  #text: Uint8Array | undefined = undefined;
+  #textPointer: Pointer = 0;
 
   static async create(environment: Environment, limits: SqliteLimits): Promise<Sqlite> {
     return new Sqlite(await instantiate(), environment, limits);
@@ -75,6 +86,8 @@ export class Sqlite {
     this.heap = new Heap(wasm.memory);
     this.vfs = new Vfs(module, this.heap, environment);
     this.vfs.maxTransactionPages = Math.floor(limits.maxTransactionBytes / 4096);
+    // It grows down, from an address that 16 divides.
+    this.exports._emscripten_stack_restore((this.exports.sqlite3_malloc(STACK_SIZE) + STACK_SIZE) & ~15);
     this.#scratch = this.exports.sqlite3_malloc(SCRATCH_SIZE);
     this.out = this.exports.sqlite3_malloc(16);
     this.mainSchema = wasm.allocCString('main');
@@ -92,6 +105,8 @@ export class Sqlite {
    */
   run<T>(work: () => T): T {
     if (this.broken !== undefined) throw new InstanceBroken(this.broken);
+    // What an earlier statement was given is over.
+    this.deadlineMs = Infinity;
     try {
       return work();
     } catch (error) {
@@ -113,8 +128,15 @@ export class Sqlite {
 
   /** To be called before statements step: they are stopped after `maxStepMs` (0: never). Gives the time. */
   startClock(maxStepMs: number): number {
+    this.#maxStepMs = maxStepMs;
+    this.vfs.cause = undefined;
+    return this.restartClock();
+  }
+
+  /** Gives what begins now, a compilation for instance, as long as the last statement was given. */
+  restartClock(): number {
     this.lookedAtMs = this.environment.monotonicMs();
-    this.deadlineMs = maxStepMs === 0 ? Infinity : this.lookedAtMs + maxStepMs;
+    this.deadlineMs = this.#maxStepMs === 0 ? Infinity : this.lookedAtMs + this.#maxStepMs;
     return this.lookedAtMs;
   }
 
@@ -128,6 +150,32 @@ export class Sqlite {
 
   giveScratch(pointer: Pointer): void {
     if (pointer !== this.#scratch) this.exports.sqlite3_free(pointer);
+  }
+
+  /**
+   * A text from `offset` on, with a NUL behind it, in the heap: valid until the next use of scratch memory. The copy of
+   * a long text is kept until `dropText`: copied anew for each of its statements, a script of 4 MB took seven seconds.
+   */
+  takeText(text: Uint8Array, offset: number): Pointer {
+    const size = text.length - offset;
+    const isLong = text.length >= SCRATCH_SIZE;
+    if (isLong && text === this.#text) return this.#textPointer + offset;
+    this.dropText();
+    const pointer = this.takeScratch(isLong ? text.length + 1 : size + 1);
+    const { bytes } = this.heap;
+    bytes.set(isLong || offset === 0 ? text : text.subarray(offset), pointer);
+    bytes[pointer + (isLong ? text.length : size)] = 0;
+    if (!isLong) return pointer;
+    this.#text = text;
+    this.#textPointer = pointer;
+    return pointer + offset;
+  }
+
+  /** A long text has no more statements to compile. */
+  dropText(): void {
+    if (this.#text === undefined) return;
+    this.exports.sqlite3_free(this.#textPointer);
+    this.#text = undefined;
   }
 
   #progress(): number {

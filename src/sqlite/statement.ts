@@ -43,6 +43,7 @@ export class Statement {
 
   finalize(): void {
     this.connection.activate();
+    this.connection.statements.delete(this);
     this.connection.sqlite.exports.sqlite3_finalize(this.pointer);
   }
 

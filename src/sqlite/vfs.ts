@@ -15,17 +15,16 @@
  */
 
 import { messageOf } from '../lib/errors.ts';
-import { headerDefect, PAGE_SIZE, present, sameButCounters, sizeField, toStored } from '../pages/index.ts';
+import { HEADER_SIZE, headerDefect, PAGE_SIZE, present, sameHeader, sizeField, toStored } from '../pages/index.ts';
 import {
   DEVICE_CHARACTERISTICS,
   FCNTL_COMMIT_PHASETWO,
-  FCNTL_PRAGMA,
-  FCNTL_SYNC,
   LOCK_NONE,
   LOCK_RESERVED,
   LOCK_SHARED,
   OPEN_MAIN_DB,
   SQLITE_BUSY_SNAPSHOT,
+  SQLITE_CANTOPEN,
   SQLITE_FULL,
   SQLITE_IOERR,
   SQLITE_IOERR_FSTAT,
@@ -49,15 +48,33 @@ export interface Environment {
   wallMs(): number;
   /** A clock that only goes forward, for time limits. */
   monotonicMs(): number;
+  /** Whether `size` bytes are equal. Native code: a loop over a page costs more than the rest of a callback. */
+  sameBytes(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number, size: number): boolean;
   /** Seeds SQLite's generator (`random()`, `randomblob()`). */
   fillRandom(bytes: Uint8Array): void;
 }
 
-/** A callback by name, for tests that make one fail. */
-export type CallbackName = 'open' | 'close' | 'read' | 'write' | 'truncate' | 'size' | 'lock' | 'unlock' | 'control';
+/** A callback by name, for tests that record callbacks or make one fail. */
+export type CallbackName =
+  | 'access'
+  | 'open'
+  | 'close'
+  | 'read'
+  | 'write'
+  | 'truncate'
+  | 'size'
+  | 'lock'
+  | 'unlock'
+  | 'control';
+
+/**
+ * Told of each callback as it begins, with its argument: an offset (read, write), a size (truncate), a lock level, a
+ * file control's number, flags (open, access). A number makes the callback fail with it before it does anything.
+ */
+export type Fault = (callback: CallbackName, argument: number, isMain: boolean) => number | undefined;
 
 const VFS_NAME = 'dqlite';
-const SQLITE_CANTOPEN = 14;
+const SHORT_READ = 32;
 /** Milliseconds from the start of the Julian calendar, SQLite's time zero, to 1970. */
 const JULIAN_EPOCH_MS = 210_866_760_000_000;
 
@@ -75,14 +92,12 @@ export class Vfs {
   budget: Budget = new Budget(0);
   /** Most pages that one transaction may write. */
   maxTransactionPages = 0;
-  /** Answer to `PRAGMA name = value` that replaces SQLite's own; a malloc'ed string, 0 for none of ours. */
-  onPragma: (name: Pointer, value: Pointer) => Pointer | undefined = () => undefined;
   /** Why a callback failed, in words; replaces SQLite's "disk I/O error". */
   cause: string | undefined = undefined;
   /** An exception that a callback caught. */
   defect: unknown = undefined;
-  /** For tests: called at each callback; a number makes the callback fail with it. */
-  fault: ((callback: CallbackName) => number | undefined) | undefined = undefined;
+  /** For tests. */
+  fault: Fault | undefined = undefined;
 
   constructor(module: SqliteModule, heap: Heap, environment: Environment) {
     this.#heap = heap;
@@ -100,7 +115,7 @@ export class Vfs {
       xLock: (file: Pointer, level: number) => this.#lock(file, level),
       xUnlock: (file: Pointer, level: number) => this.#unlock(file, level),
       xCheckReservedLock: (_file: Pointer, out: Pointer) => this.#heap.setUint32(out, 0),
-      xFileControl: (file: Pointer, operation: number, argument: Pointer) => this.#control(file, operation, argument),
+      xFileControl: (file: Pointer, operation: number, _argument: Pointer) => this.#control(file, operation),
       xSectorSize: (_file: Pointer) => PAGE_SIZE,
       xDeviceCharacteristics: (_file: Pointer) => DEVICE_CHARACTERISTICS,
     });
@@ -114,8 +129,7 @@ export class Vfs {
       xOpen: (_vfs: Pointer, name: Pointer, file: Pointer, flags: number, out: Pointer) =>
         this.#open(name, file, flags, out),
       xDelete: (_vfs: Pointer, _name: Pointer, _sync: number) => SQLITE_OK,
-      // No journal is ever found: a transaction that was not published never happened.
-      xAccess: (_vfs: Pointer, _name: Pointer, _flags: number, out: Pointer) => this.#heap.setUint32(out, 0),
+      xAccess: (_vfs: Pointer, _name: Pointer, flags: number, out: Pointer) => this.#access(flags, out),
       xFullPathname: (_vfs: Pointer, name: Pointer, size: number, out: Pointer) => this.#fullPathname(name, size, out),
       xRandomness: (_vfs: Pointer, size: number, out: Pointer) => this.#randomness(size, out),
       xSleep: (_vfs: Pointer, _microseconds: number) => 0,
@@ -125,13 +139,6 @@ export class Vfs {
     // As the default, so that nothing in the module reaches the built-in one, also not for seeding.
     vfs.registerVfs(true);
     this.pointer = vfs.pointer;
-  }
-
-  /** Reads and clears why a callback failed. */
-  takeCause(): string | undefined {
-    const { cause } = this;
-    this.cause = undefined;
-    return cause;
   }
 
   /** Files that are open, for tests of leaks. */
@@ -154,10 +161,11 @@ export class Vfs {
 
   #open(name: Pointer, pointer: Pointer, flags: number, out: Pointer): number {
     try {
-      const fault = this.fault?.('open');
+      const isMain = (flags & OPEN_MAIN_DB) !== 0;
+      const fault = this.fault?.('open', flags, isMain);
       if (fault !== undefined) return fault;
       let file: MainFile | TempFile;
-      if ((flags & OPEN_MAIN_DB) !== 0) {
+      if (isMain) {
         // A main database that no connection of ours asked for: ATTACH of a named file.
         if (this.opening === undefined || name === 0) return SQLITE_CANTOPEN;
         file = this.opening;
@@ -178,11 +186,13 @@ export class Vfs {
   #close(pointer: Pointer): number {
     try {
       const file = this.#file(pointer);
+      // SQLite does not look at what this gives, so that a fault must not keep the file open.
+      const fault = this.fault?.('close', 0, !(file instanceof TempFile));
       this.#files.delete(pointer);
       this.#lastPointer = 0;
       if (file instanceof TempFile) file.truncate(0);
       else file.drop();
-      return SQLITE_OK;
+      return fault ?? SQLITE_OK;
     } catch (error) {
       return this.#fail(error, SQLITE_IOERR);
     }
@@ -190,13 +200,13 @@ export class Vfs {
 
   #read(pointer: Pointer, target: Pointer, size: number, offset64: bigint): number {
     try {
-      if (this.fault !== undefined) {
-        const fault = this.fault('read');
-        if (fault !== undefined) return fault;
-      }
       const file = this.#file(pointer);
       const heap = this.#heap.bytes;
       const offset = Number(offset64);
+      if (this.fault !== undefined) {
+        const fault = this.fault('read', offset, !(file instanceof TempFile));
+        if (fault !== undefined) return fault;
+      }
       if (file instanceof TempFile) {
         return file.read(heap, target, size, offset) ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
       }
@@ -217,7 +227,10 @@ export class Vfs {
       const image = written ?? store.imageAt(page, version);
       const { slabs } = store;
       const start = slabs.offsetOf(image) + within;
-      heap.set(slabs.bytesOf(image).subarray(start, start + size), target);
+      const slab = slabs.bytesOf(image);
+      // SQLite asks for 16 bytes of the header at each start of a transaction: a view would cost more than they do.
+      if (size <= SHORT_READ) for (let i = 0; i < size; i++) heap[target + i] = slab[start + i]!;
+      else heap.set(slab.subarray(start, start + size), target);
       if (page === 1) {
         present(heap, target, within, size, written === undefined ? version : undefined, store.sizeAt(version));
       }
@@ -229,13 +242,13 @@ export class Vfs {
 
   #write(pointer: Pointer, source: Pointer, size: number, offset64: bigint): number {
     try {
-      if (this.fault !== undefined) {
-        const fault = this.fault('write');
-        if (fault !== undefined) return fault;
-      }
       const file = this.#file(pointer);
       const heap = this.#heap.bytes;
       const offset = Number(offset64);
+      if (this.fault !== undefined) {
+        const fault = this.fault('write', offset, !(file instanceof TempFile));
+        if (fault !== undefined) return fault;
+      }
       if (file instanceof TempFile) {
         if (file.write(heap, source, size, offset)) return SQLITE_OK;
         this.cause = 'the temporary files of this connection, or of all together, are as large as they may be';
@@ -257,8 +270,14 @@ export class Vfs {
         }
         const base = store.imageAt(1, file.version);
         const { slabs } = store;
-        const sizes = set.size === store.sizeAt(file.version) && sizeField(heap, source) === set.size;
-        if (sizes && sameButCounters(this.#heap.words, source, slabs.wordsOf(base), slabs.offsetOf(base))) {
+        const slab = slabs.bytesOf(base);
+        const start = slabs.offsetOf(base);
+        const unchanged =
+          set.size === store.sizeAt(file.version) &&
+          sizeField(heap, source) === set.size &&
+          sameHeader(heap, source, slab, start) &&
+          this.#environment.sameBytes(heap, source + HEADER_SIZE, slab, start + HEADER_SIZE, PAGE_SIZE - HEADER_SIZE);
+        if (unchanged) {
           set.drop(1);
           return SQLITE_OK;
         }
@@ -295,29 +314,17 @@ export class Vfs {
 
   #truncate(pointer: Pointer, size64: bigint): number {
     try {
-      const fault = this.fault?.('truncate');
-      if (fault !== undefined) return fault;
       const file = this.#file(pointer);
       const size = Number(size64);
+      const fault = this.fault?.('truncate', size, !(file instanceof TempFile));
+      if (fault !== undefined) return fault;
       if (file instanceof TempFile) {
         file.truncate(size);
         return SQLITE_OK;
       }
-      const { set, store } = file;
+      const { set } = file;
       if (set === undefined) return this.#fail(new Error('truncation without RESERVED'), SQLITE_IOERR_TRUNCATE);
-      const pages = size / PAGE_SIZE;
-      if (file.doomed) return SQLITE_OK;
-      if (file.syncing) {
-        // The journal is final: there is no way back for SQLite, so the connection must go if this fails.
-        const image = set.imageOf(1);
-        const stated = image === undefined ? store.sizeAt(file.version) : sizeField(store.slabs.view(image));
-        if (stated !== pages) {
-          file.unusable = true;
-          this.cause = `the database header states ${stated} pages, but the transaction leaves ${pages}`;
-          return SQLITE_IOERR_TRUNCATE;
-        }
-      }
-      set.truncate(pages);
+      if (!file.doomed) set.truncate(size / PAGE_SIZE);
       return SQLITE_OK;
     } catch (error) {
       return this.#fail(error, SQLITE_IOERR_TRUNCATE);
@@ -326,9 +333,9 @@ export class Vfs {
 
   #fileSize(pointer: Pointer, out: Pointer): number {
     try {
-      const fault = this.fault?.('size');
-      if (fault !== undefined) return fault;
       const file = this.#file(pointer);
+      const fault = this.fault?.('size', 0, !(file instanceof TempFile));
+      if (fault !== undefined) return fault;
       const size =
         file instanceof TempFile ? file.size : (file.set?.size ?? file.store.sizeAt(file.version)) * PAGE_SIZE;
       this.#heap.setUint32(out, size);
@@ -341,9 +348,9 @@ export class Vfs {
 
   #lock(pointer: Pointer, level: number): number {
     try {
-      const fault = this.fault?.('lock');
-      if (fault !== undefined) return fault;
       const file = this.#file(pointer);
+      const fault = this.fault?.('lock', level, !(file instanceof TempFile));
+      if (fault !== undefined) return fault;
       if (file instanceof TempFile) return SQLITE_OK;
       const { store } = file;
       if (file.pin === undefined) {
@@ -363,9 +370,9 @@ export class Vfs {
 
   #unlock(pointer: Pointer, level: number): number {
     try {
-      const fault = this.fault?.('unlock');
-      if (fault !== undefined) return fault;
       const file = this.#file(pointer);
+      const fault = this.fault?.('unlock', level, !(file instanceof TempFile));
+      if (fault !== undefined) return fault;
       if (file instanceof TempFile) return SQLITE_OK;
       if (level < LOCK_RESERVED) file.dropSet();
       if (level === LOCK_NONE && file.pin !== undefined) {
@@ -379,48 +386,50 @@ export class Vfs {
     }
   }
 
-  #control(pointer: Pointer, operation: number, argument: Pointer): number {
+  #control(pointer: Pointer, operation: number): number {
     try {
-      switch (operation) {
-        case FCNTL_COMMIT_PHASETWO: {
-          const file = this.#file(pointer);
-          if (!(file instanceof TempFile)) this.#publish(file);
-          return SQLITE_NOTFOUND;
-        }
-        case FCNTL_SYNC: {
-          const fault = this.fault?.('control');
-          if (fault !== undefined) return fault;
-          const file = this.#file(pointer);
-          if (!(file instanceof TempFile)) file.syncing = true;
-          return SQLITE_NOTFOUND;
-        }
-        case FCNTL_PRAGMA: {
-          const heap = this.#heap;
-          const answer = this.onPragma(heap.uint32(argument + 4), heap.uint32(argument + 8));
-          if (answer === undefined) return SQLITE_NOTFOUND;
-          heap.setUint32(argument, answer);
-          return SQLITE_OK;
-        }
-        default:
-          return SQLITE_NOTFOUND;
+      if (this.fault !== undefined) {
+        const fault = this.fault('control', operation, !(this.#file(pointer) instanceof TempFile));
+        if (fault !== undefined) return fault;
       }
+      if (operation !== FCNTL_COMMIT_PHASETWO) return SQLITE_NOTFOUND;
+      const file = this.#file(pointer);
+      return file instanceof TempFile ? SQLITE_NOTFOUND : this.#publish(file);
     } catch (error) {
       return this.#fail(error, SQLITE_IOERR);
     }
   }
 
-  #publish(file: MainFile): void {
+  #publish(file: MainFile): number {
     const { set, pin, store } = file;
-    if (set === undefined || pin === undefined) return;
+    if (set === undefined || pin === undefined) return SQLITE_NOTFOUND;
     if (!file.ticket) throw new Error('a transaction was committed without the write ticket');
     if (set.pageCount === 0) {
       // Nothing but counters changed. SQLite has labelled its page cache with the next version all the same.
       store.skipVersion();
     } else {
+      const image = set.imageOf(1);
+      const { slabs } = store;
+      const stated =
+        image === undefined ? store.sizeAt(pin.version) : sizeField(slabs.bytesOf(image), slabs.offsetOf(image));
+      if (stated !== set.size) {
+        // The journal is final: there is no way back for SQLite, so the connection must go.
+        file.unusable = true;
+        this.cause = `the database header states ${stated} pages, but the transaction leaves ${set.size}`;
+        return SQLITE_IOERR;
+      }
       file.pin = store.publish(set, pin);
       file.published = store.newest;
     }
     file.dropSet();
+    return SQLITE_NOTFOUND;
+  }
+
+  #access(flags: number, out: Pointer): number {
+    const fault = this.fault?.('access', flags, true);
+    if (fault !== undefined) return fault;
+    // No journal is ever found: a transaction that was not published never happened.
+    return this.#heap.setUint32(out, 0);
   }
 
   #fullPathname(name: Pointer, size: number, out: Pointer): number {
@@ -432,14 +441,22 @@ export class Vfs {
   }
 
   #randomness(size: number, out: Pointer): number {
-    this.#environment.fillRandom(this.#heap.bytes.subarray(out, out + size));
-    return size;
+    try {
+      this.#environment.fillRandom(this.#heap.bytes.subarray(out, out + size));
+      return size;
+    } catch (error) {
+      this.#fail(error, SQLITE_IOERR);
+      return 0;
+    }
   }
 
   #currentTime(out: Pointer): number {
-    const time = Math.floor(this.#environment.wallMs()) + JULIAN_EPOCH_MS;
-    this.#heap.setUint32(out, time);
-    this.#heap.setUint32(out + 4, Math.floor(time / 4294967296));
-    return SQLITE_OK;
+    try {
+      const time = Math.floor(this.#environment.wallMs()) + JULIAN_EPOCH_MS;
+      this.#heap.setUint32(out, time);
+      return this.#heap.setUint32(out + 4, Math.floor(time / 4294967296));
+    } catch (error) {
+      return this.#fail(error, SQLITE_IOERR);
+    }
   }
 }

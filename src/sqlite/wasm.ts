@@ -18,6 +18,8 @@ export interface Memory {
 }
 
 export interface Exports {
+  /** Sets the stack pointer. */
+  _emscripten_stack_restore(pointer: Pointer): void;
   sqlite3_malloc(size: number): Pointer;
   sqlite3_free(pointer: Pointer): void;
   sqlite3_open_v2(name: Pointer, out: Pointer, flags: number, vfs: Pointer): number;
@@ -28,7 +30,6 @@ export interface Exports {
   sqlite3_reset(statement: Pointer): number;
   sqlite3_finalize(statement: Pointer): number;
   sqlite3_clear_bindings(statement: Pointer): number;
-  sqlite3_next_stmt(db: Pointer, statement: Pointer): Pointer;
   sqlite3_stmt_readonly(statement: Pointer): number;
   sqlite3_stmt_isexplain(statement: Pointer): number;
   sqlite3_stmt_busy(statement: Pointer): number;

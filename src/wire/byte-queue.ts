@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../lib/assert.ts';
+import { uint32At } from '../lib/bytes.ts';
 import { Queue } from '../lib/queue.ts';
 
 /** Chunks from this size on are kept as they are. Also the size of the blocks that gather smaller ones. */
@@ -47,6 +48,14 @@ export class ByteQueue {
     }
     block.bytes.set(chunk, block.end);
     block.end += chunk.length;
+  }
+
+  /** The number in the four bytes at `offset` from here, which must have arrived. */
+  uint32(offset: number): number {
+    const first = this.#blocks.peek();
+    const start = this.#consumed + offset;
+    if (first !== undefined && first.end - start >= 4) return uint32At(first.bytes, start);
+    return uint32At(this.peek(offset + 4), offset);
   }
 
   /** The next `size` bytes, which must have arrived. A view where possible. */

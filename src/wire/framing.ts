@@ -115,9 +115,9 @@ export class FrameParser {
 
   #header(): FrameHeader | undefined {
     if (this.#bytes.size < HEADER_SIZE) return undefined;
-    const reader = new Reader(this.#bytes.peek(HEADER_SIZE));
-    const bodySize = reader.uint32('body length') * WORD_SIZE;
-    return { type: reader.uint8('message type'), schema: reader.uint8('schema'), bodySize };
+    const bodySize = this.#bytes.uint32(0) * WORD_SIZE;
+    const kind = this.#bytes.uint32(4);
+    return { type: kind & 0xff, schema: (kind >>> 8) & 0xff, bodySize };
   }
 
   #hasArrived({ bodySize }: FrameHeader): boolean {

@@ -5,7 +5,16 @@
  */
 
 import { unreachable } from '../lib/assert.ts';
-import { DecodeError, WORD_SIZE, type Writer, decodeUtf8, encodeUtf8, pad8, textLength } from '../lib/bytes.ts';
+import {
+  DecodeError,
+  WORD_SIZE,
+  type Writer,
+  decodeUtf8,
+  encodeUtf8,
+  pad8,
+  textLength,
+  uint32At,
+} from '../lib/bytes.ts';
 import { type ValueType, valueType } from './codes.ts';
 import { writeText } from './text.ts';
 
@@ -64,13 +73,13 @@ export class ValueCursor {
   protected position: number;
   /** Where the run ends. */
   protected readonly end: number;
-  readonly #view: DataView;
+  /** Made when it is needed: a server takes most values without it. */
+  #view: DataView | undefined = undefined;
 
   constructor(bytes: Uint8Array, position: number, end: number) {
     this.bytes = bytes;
     this.position = position;
     this.end = end;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Moves onto the next value, of the type that the tuple's header gave. */
@@ -93,7 +102,7 @@ export class ValueCursor {
       }
       case valueType.blob: {
         if (this.end - start < WORD_SIZE) throw new DecodeError('value ends early', start);
-        const length = this.#view.getUint32(start, true) + this.#view.getUint32(start + 4, true) * 2 ** 32;
+        const length = uint32At(this.bytes, start) + uint32At(this.bytes, start + 4) * 2 ** 32;
         this.#take(start + WORD_SIZE, length, pad8(length));
         break;
       }
@@ -112,17 +121,17 @@ export class ValueCursor {
 
   /** INTEGER and UNIXTIME. */
   int64(): bigint {
-    return this.#view.getBigInt64(this.offset, true);
+    return this.#dataView().getBigInt64(this.offset, true);
   }
 
   /** FLOAT. */
   double(): number {
-    return this.#view.getFloat64(this.offset, true);
+    return this.#dataView().getFloat64(this.offset, true);
   }
 
   /** BOOLEAN: every word but 0 is true. */
   boolean(): boolean {
-    return this.#view.getUint32(this.offset, true) !== 0 || this.#view.getUint32(this.offset + 4, true) !== 0;
+    return uint32At(this.bytes, this.offset) !== 0 || uint32At(this.bytes, this.offset + 4) !== 0;
   }
 
   /** The payload as a view. */
@@ -158,5 +167,10 @@ export class ValueCursor {
       default:
         return unreachable(type);
     }
+  }
+
+  #dataView(): DataView {
+    this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+    return this.#view;
   }
 }

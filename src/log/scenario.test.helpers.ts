@@ -1,0 +1,194 @@
+/**
+ * The life of a log for the crash and fault sweeps, and what must be true of the directory afterwards, however it
+ * ended:
+ *
+ * 1. Every entry whose append resolved is there; all entries are a prefix of those that were given to `append`.
+ * 2. Term and vote are the last stored, or those that were being stored.
+ * 3. The snapshot is the last written, or the one that was being written, and the log reaches back to it.
+ * 4. The directory can be used again, and what is added then is there at the next start.
+ */
+
+import assert from 'node:assert/strict';
+import type { SeededRandom } from '../lib/random.ts';
+import { encodeConfiguration, type Entry, type Index, type ServerId, type Term } from '../raft/index.ts';
+import type { SimulatedFiles } from '../simulation/index.ts';
+import type { Log, Retention } from './index.ts';
+import {
+  assertEntries,
+  configuration,
+  entryOf,
+  listDirectory,
+  metaOf,
+  openLog,
+  readAll,
+  readSnapshotOf,
+  snapshotOf,
+  type Opening,
+} from './log.test.helpers.ts';
+
+export const SEGMENT_SIZE = 2048;
+
+interface TermAndVote {
+  readonly term: Term;
+  readonly vote: ServerId | undefined;
+}
+
+/** What the owner of a log knows. */
+export class Model {
+  /** Given to `append`, from index 1 on. */
+  readonly given: Entry[] = [{ term: 1, type: 'change', data: encodeConfiguration(configuration) }];
+  /** How many of them were acknowledged. */
+  acknowledged: Index = 0;
+  stored: TermAndVote = { term: 0, vote: undefined };
+  /** Being stored. */
+  storing: TermAndVote = { term: 0, vote: undefined };
+  snapshot: Index = 0;
+  /** Being written. */
+  writing: Index = 0;
+
+  async bootstrap(log: Log): Promise<void> {
+    this.storing = { term: 1, vote: undefined };
+    await log.bootstrap(configuration);
+    this.stored = this.storing;
+    this.acknowledged = 1;
+  }
+
+  /** Entries of the current term. */
+  async append(log: Log, ...sizes: number[]): Promise<void> {
+    const first = this.given.length + 1;
+    const batch = sizes.map((size, i) => entryOf(first + i, size, this.stored.term));
+    this.given.push(...batch);
+    await log.append(batch);
+    this.acknowledged = this.given.length;
+  }
+
+  /** After an append that failed: its entries are not in the log. */
+  forgetUnacknowledged(): void {
+    this.given.length = Math.max(1, this.acknowledged);
+  }
+
+  async store(log: Log, term: Term, vote: ServerId | undefined): Promise<void> {
+    this.storing = { term, vote };
+    await log.storeTermAndVote(term, vote);
+    this.stored = this.storing;
+  }
+
+  async takeSnapshot(log: Log, index: Index, retention: Retention): Promise<void> {
+    this.writing = index;
+    await log.writeSnapshot(metaOf(index), snapshotOf(index, 2), retention);
+    this.snapshot = index;
+  }
+
+  /** Checks an open log; then what it has counts as acknowledged. */
+  async check(log: Log, what: string): Promise<void> {
+    if (log.isNew) {
+      assert.ok(this.acknowledged === 0 && this.stored.term === 0, `${what}: the log is new`);
+      return;
+    }
+    const { lastIndex, firstIndex } = log;
+    assert.ok(lastIndex >= this.acknowledged, `${what}: ${lastIndex} of ${this.acknowledged} acknowledged`);
+    assert.ok(lastIndex <= this.given.length, `${what}: ${lastIndex} of ${this.given.length}`);
+    const state = await log.loadState();
+    const { term, votedFor: vote } = state;
+    const expected = [this.stored, this.storing];
+    assert.ok(
+      expected.some(known => known.term === term && known.vote === vote),
+      `${what}: term ${term}, vote ${vote}`,
+    );
+    const { index: snapshot = 0 } = log.snapshot ?? {};
+    assert.ok([this.snapshot, this.writing].includes(snapshot), `${what}: snapshot ${snapshot}`);
+    if (snapshot > 0) assert.equal((await readSnapshotOf(log)).name, `db-${snapshot}`, what);
+    assert.ok(firstIndex <= snapshot + 1, `${what}: the log begins at ${firstIndex}, the snapshot is at ${snapshot}`);
+    assert.ok(lastIndex >= snapshot, what);
+    assertEntries(await readAll(log), this.given.slice(firstIndex - 1, lastIndex), what);
+    this.given.length = lastIndex;
+    this.acknowledged = lastIndex;
+    this.stored = { term, vote };
+    this.storing = this.stored;
+    this.snapshot = snapshot;
+    this.writing = snapshot;
+  }
+
+  clone(): Model {
+    const copy = new Model();
+    copy.given.splice(0, Infinity, ...this.given);
+    const { acknowledged, stored, storing, snapshot, writing } = this;
+    return Object.assign(copy, { acknowledged, stored, storing, snapshot, writing });
+  }
+}
+
+export type Step = (log: Log, model: Model) => Promise<void>;
+
+/** Appends of all sizes with full segments, votes, and snapshots that let segments go, also at the same time. */
+export const life: readonly Step[] = [
+  (log, model) => model.bootstrap(log),
+  (log, model) => model.append(log, 8),
+  (log, model) => model.append(log, 40, 0, 600),
+  (log, model) => model.store(log, 2, undefined),
+  (log, model) => model.store(log, 2, 1n),
+  (log, model) => model.append(log, 1200),
+  (log, model) => model.append(log, 800),
+  (log, model) => model.append(log, 5000),
+  (log, model) => model.takeSnapshot(log, 5, { entries: 2, bytes: 1e9 }),
+  (log, model) => model.append(log, 16),
+  (log, model) => model.store(log, 3, undefined),
+  async (log, model) => {
+    const appended = model.append(log, 1904, 80);
+    await both(appended, model.takeSnapshot(log, 9, { entries: 0, bytes: 0 }));
+  },
+  (log, model) => model.append(log, 8),
+  (log, model) => model.takeSnapshot(log, 12, { entries: 3, bytes: 3000 }),
+  (log, model) => model.append(log, 24, 24),
+];
+
+/** Waits for both, whatever becomes of them. */
+async function both(first: Promise<void>, second: Promise<void>): Promise<void> {
+  const results = await Promise.allSettled([first, second]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
+export async function live(files: SimulatedFiles, model: Model, options: Opening = {}): Promise<void> {
+  const log = await openLog(files, { segmentSize: SEGMENT_SIZE, ...options });
+  for (const step of life) await step(log, model);
+  await log.close();
+}
+
+/** How a process or machine may end; gives what the next process finds. */
+export function ended(files: SimulatedFiles, random: SeededRandom): SimulatedFiles {
+  return random.chance(0.3) ? files.kill(random) : files.crash(random);
+}
+
+/** The directory is right and can be used: by one process that ends in any way, and by another after that. */
+export async function checkDirectory(
+  found: SimulatedFiles,
+  model: Model,
+  random: SeededRandom,
+  what: string,
+  options: Opening = {},
+): Promise<void> {
+  let files = found;
+  const opening = { segmentSize: SEGMENT_SIZE, ...options };
+  if (random.chance(0.3)) {
+    // A start that is itself interrupted.
+    files.stopAt(1 + random.below(25));
+    await Promise.race([openLog(files, opening), files.stopped]);
+    files = ended(files, random);
+  }
+  const log = await openLog(files, opening);
+  await model.check(log, what);
+  if (log.isNew) await model.bootstrap(log);
+  await model.append(log, 8 * random.below(200), 8);
+  await model.store(log, model.stored.term + 1, 9n);
+  if (random.chance(0.3)) await model.takeSnapshot(log, log.lastIndex, { entries: random.below(5), bytes: 1e9 });
+  await model.append(log, 8 * random.below(200));
+  if (random.chance(0.5)) await log.close();
+
+  const next = ended(files, random);
+  const last = await openLog(next, opening);
+  await model.check(last, `${what}, again`);
+  await model.append(last, 8);
+  await last.close();
+  const names = await listDirectory(next);
+  const leftovers = names.filter(name => name.startsWith('open-') || name.startsWith('tmp-'));
+  assert.deepEqual(leftovers, [], `${what}: left by a clean close`);
+}

@@ -1,0 +1,26 @@
+/** Command lines that are wrong, and the ones that ask how it is right: `usage.txt`. */
+
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { run } from '../support/child.ts';
+import { MAIN } from '../support/paths.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { playTranscript } from '../support/transcript.ts';
+
+/** The words of a command line; '' is an empty one. */
+function words(line: string): string[] {
+  return line === '(nothing)' ? [] : line.split(' ').map(word => (word === "''" ? '' : word));
+}
+
+test('usage errors name the option and exit with 2, help exits with 0', async t => {
+  const cwd = temporaryDirectory(t);
+  await playTranscript('test/cli/usage.txt', async ([line]) => {
+    const { code, stdout, stderr } = await run(t, process.execPath, [MAIN, ...words(line!)], { cwd });
+    assert.deepEqual(readdirSync(cwd), [], `${line}: nothing was made`);
+    if (code !== 2 || stdout !== '') return `exit ${code}\n${stdout}${stderr}`;
+    const [what, ...rest] = stderr.split('\n\n');
+    assert.match(rest.join('\n\n'), /^dqlite-node/, `${line}: the usage follows`);
+    return `exit 2\n${what}`;
+  });
+});
