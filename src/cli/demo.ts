@@ -49,13 +49,27 @@ export async function demo(args: string[]): Promise<number> {
   const stopped = stopSignal();
   try {
     const node = await Node.start({ id: 1n, address, directory, logger: stderrLogger('warn') });
-    console.log(`A node is running at ${address}, its data is in ${directory}\n`);
-    const client = await connect({ servers: [address], database: DATABASE });
-    await load(client);
-    for (const sql of QUERIES) await show(client, sql);
-    client.close();
-    if (values.once !== true) {
-      console.log(`It goes on serving. Try it, from another terminal:
+    try {
+      console.log(`A node is running at ${address}, its data is in ${directory}\n`);
+      const client = await connect({ servers: [address], database: DATABASE });
+      await load(client);
+      for (const sql of QUERIES) await show(client, sql);
+      client.close();
+      if (values.once !== true) {
+        console.log(suggestions(address));
+        await stopped;
+      }
+    } finally {
+      await node.close();
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+  return 0;
+}
+
+function suggestions(address: string): string {
+  return `It goes on serving. Try it, from another terminal:
 
   dqlite -s ${address} ${DATABASE} "SELECT * FROM planet"     (Debian: apt install go-dqlite)
 
@@ -65,14 +79,7 @@ or from a program:
   const db = await connect({ servers: ['${address}'], database: '${DATABASE}' });
   console.log(await db.query('SELECT * FROM planet'));
 
-Ctrl-C ends it and removes the data.`);
-      await stopped;
-    }
-    await node.close();
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
-  return 0;
+Ctrl-C ends it and removes the data.`;
 }
 
 async function load(client: Client): Promise<void> {

@@ -27,6 +27,10 @@ async function main(args: string[]): Promise<number> {
   return command(rest);
 }
 
+// A node goes on when nobody reads its output any more, or the disk that keeps it is full.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+
 main(process.argv.slice(2)).then(
   code => {
     process.exitCode = code;

@@ -21,6 +21,7 @@ import { BATCH_BYTES, MAX_SEALED_BYTES, type EngineOptions } from './options.ts'
 import { Readers } from './readers.ts';
 import type { Session } from './session.ts';
 import { keyBytes } from './sql-text.ts';
+import { WriteGroup } from './write-group.ts';
 import { WriteLock } from './write-lock.ts';
 
 /** A response that must not be sent before a version is committed. */
@@ -58,6 +59,7 @@ export class Database {
   #sealedBytes = 0;
   #readers: Readers | undefined = undefined;
   #readersSqlite: Sqlite | undefined = undefined;
+  #group: WriteGroup | undefined = undefined;
   /** The newest version that was handed to raft. */
   #proposedVersion = 0;
   /** Counts the undos: what was executed before one is gone. */
@@ -82,9 +84,25 @@ export class Database {
     return this.#readers;
   }
 
+  /** The connection for autocommit writes of all clients, made at first use. Throws SqliteError. */
+  group(sqlite: Sqlite): WriteGroup {
+    this.#group ??= new WriteGroup(this, sqlite, this.#owner.options);
+    return this.#group;
+  }
+
+  /** Publishes the autocommit writes that have run, for those who need the lock or the newest version. */
+  closeGroup(): void {
+    this.#group?.close();
+  }
+
+  /** A group has begun: it is closed when the next batch is made. */
+  grouped(): void {
+    this.#owner.dirty(this);
+  }
+
   /** Whether there is anything that the quorum has not stored. */
   get hasUncommitted(): boolean {
-    return this.store.newest !== this.store.committed;
+    return this.store.newest !== this.store.committed || this.#group?.isOpen === true;
   }
 
   get hasBatch(): boolean {
@@ -207,19 +225,28 @@ export class Database {
     this.lock.pause(false);
     this.#sealed.drain();
     this.#sealedBytes = 0;
+    const members = this.#group?.dispose() ?? [];
+    this.#group = undefined;
     this.store.undo();
+    for (const member of members) member.refused(executed());
     for (const gate of this.#gates.drain())
       gate.opened(gate.version <= this.#proposedVersion ? proposed() : executed());
     for (const waiter of waiters) waiter.expired();
   }
 
   /** The SQLite instance is gone, and with it all connections. */
-  forgetReaders(): void {
+  instanceLost(error: SqliteError): void {
     this.#readers = undefined;
+    const members = this.#group?.dispose() ?? [];
+    this.#group = undefined;
+    for (const member of members) member.refused(error);
   }
 
-  closeReaders(): void {
+  /** Closes the shared connections. */
+  close(): void {
     this.#readers?.close();
     this.#readers = undefined;
+    this.#group?.dispose();
+    this.#group = undefined;
   }
 }

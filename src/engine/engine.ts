@@ -26,7 +26,7 @@ import { decodeCommand } from '../wire/index.ts';
 import { Database, type DatabaseOwner } from './database.ts';
 import { EntryBuffers } from './entry-buffers.ts';
 import { notLeader } from './failure.ts';
-import { OLD_READ_MS, SLOT_BYTES, type EngineOptions } from './options.ts';
+import { OLD_READ_MS, SLOT_BYTES, SMALL_BATCH_BYTES, type EngineOptions } from './options.ts';
 import type { RowStream } from './row-stream.ts';
 import { Session } from './session.ts';
 import { bytesKey } from './sql-text.ts';
@@ -70,6 +70,7 @@ export class Engine implements DatabaseOwner {
   readonly #dirty = new Set<Database>();
   readonly #executed = new Queue<Executed>();
   #slotTaken = false;
+  #lastBatchBytes = 0;
   #sealing = false;
   #state: 'following' | 'starting' | 'leading' = 'following';
   #restarting = false;
@@ -216,7 +217,7 @@ export class Engine implements DatabaseOwner {
   }
 
   #drop(database: Database): void {
-    database.closeReaders();
+    database.close();
     this.#dirty.delete(database);
     this.#databases.delete(database.key);
     database.store.destroy();
@@ -247,24 +248,43 @@ export class Engine implements DatabaseOwner {
   /** A database has something to propose. With a free slot it is proposed once the requests of this turn have run. */
   dirty(database: Database): void {
     this.#dirty.add(database);
-    if (this.#slotTaken || this.#sealing) return;
-    this.#sealing = true;
-    this.clock.defer(() => {
-      this.#sealing = false;
-      this.#propose();
-    });
+    if (!this.#slotTaken) this.#sealAfter(1);
   }
 
-  /** The log has room for the next append: one disk write at a time. */
+  /**
+   * The log has room for the next append: one disk write at a time. The clients who are being answered now send
+   * their next requests at once. While batches are small, one that waits for these is cheaper than two; with large
+   * ones it is better to keep the disk busy.
+   */
   slotFreed(): void {
     this.#slotTaken = false;
-    this.#propose();
+    if (this.#dirty.size === 0) return;
+    if (this.#lastBatchBytes < SMALL_BATCH_BYTES) this.#sealAfter(2);
+    else this.#propose();
+  }
+
+  /** Seals and proposes once the requests that are ready now, and in the next turns of the loop, have run. */
+  #sealAfter(turns: number): void {
+    if (this.#sealing) return;
+    this.#sealing = true;
+    const turn = (left: number): void => {
+      if (left > 0) {
+        this.clock.defer(() => turn(left - 1));
+        return;
+      }
+      this.#sealing = false;
+      this.#propose();
+    };
+    turn(turns);
   }
 
   /** Seals what is open and hands it to raft: one FRAMES command per database, up to a slot's worth. */
   #propose(): void {
     const replicator = this.#replicator!;
     if (this.#slotTaken || this.#state !== 'leading' || !replicator.canPropose || this.#dirty.size === 0) return;
+    this.#sealing = true;
+    for (const database of [...this.#dirty]) database.closeGroup();
+    this.#sealing = false;
     const commands: Uint8Array[] = [];
     const proposed: Database[] = [];
     const later: Database[] = [];
@@ -285,6 +305,7 @@ export class Engine implements DatabaseOwner {
     for (const database of later) this.#dirty.add(database);
     if (commands.length === 0) return;
     this.#slotTaken = true;
+    this.#lastBatchBytes = bytes;
     const first = replicator.propose(commands);
     for (const [position, database] of proposed.entries()) {
       this.#executed.push({ index: first + position, database, data: commands[position]! });
@@ -361,9 +382,9 @@ export class Engine implements DatabaseOwner {
     broken.abandon();
     this.#openConnections.clear();
     for (const database of this.#databases.values()) {
-      database.forgetReaders();
       const cause = new SqliteError(SQLITE_ERROR, error.message);
       for (const session of database.sessions) session.connectionLost(cause);
+      database.instanceLost(cause);
     }
     Sqlite.create(this.#environment, this.options.sqlite).then(
       sqlite => {
@@ -460,7 +481,7 @@ export class Engine implements DatabaseOwner {
     this.#timer?.cancel();
     for (const database of this.#databases.values()) {
       for (const session of database.sessions) session.forget(notLeader());
-      database.closeReaders();
+      database.close();
     }
   }
 }

@@ -22,9 +22,11 @@ import {
   SQLITE_BUSY_SNAPSHOT,
   SQLITE_DONE,
   SQLITE_ERROR,
+  SQLITE_INTERRUPT,
   SQLITE_ROW,
   SQLITE_TOOBIG,
   SqliteError,
+  type ClientCounters,
   type Connection,
   type Statement,
 } from '../sqlite/index.ts';
@@ -34,7 +36,8 @@ import {
   responseType,
   writeColumns,
   writeRowsEnd,
-  type ParameterCursor,
+  ParameterCursor,
+  type ParameterTuple,
 } from '../wire/index.ts';
 import { bindParameters, refuseLeftovers } from './bind.ts';
 import { Cursor } from './cursor.ts';
@@ -42,6 +45,7 @@ import {
   databaseLocked,
   emptyStatement,
   leadershipLost,
+  noDatabase,
   rowsFromExec,
   statementTail,
   transactionAborted,
@@ -52,6 +56,7 @@ import { RowEncoder } from './row-encoder.ts';
 import { RowStream, type Opened, type RowSource, type StreamOwner } from './row-stream.ts';
 import type { OwnStatement, Session } from './session.ts';
 import { hasStatement, statementKind, type StatementKind } from './sql-text.ts';
+import type { GroupedOutcome, GroupMember } from './write-group.ts';
 import type { Waiter } from './write-lock.ts';
 
 /**
@@ -74,28 +79,34 @@ export interface ExecutionRequest {
   readonly sql: Uint8Array;
   /** The text as a cache key. */
   readonly key: string;
-  readonly parameters: ParameterCursor | undefined;
+  readonly parameters: ParameterTuple | undefined;
   /** `prepare`: more statements may follow the first. */
   readonly mayHaveTail: boolean;
 }
 
 const RETURNING_SAVEPOINT = 'dqlite_returning';
+/** What SQLite's progress callback says of a single step. */
+const TOO_SLOW = 'the statement ran longer than one step may take (maxStepMs)';
 
 /** `next`: go on with the next statement of the text. `stop`: the answer was given, or comes later. */
 type Outcome = 'next' | 'stop';
 
-export class Execution implements Waiter, StreamOwner {
+export class Execution implements Waiter, StreamOwner, GroupMember {
   readonly owner: Session;
   deadlineMs = 0;
   readonly #session: Session;
   readonly #request: ExecutionRequest;
   readonly #answer: Answer;
-  #state: 'running' | 'waiting' | 'gated' | 'streaming' | 'ended' = 'running';
+  /** `held`: nothing has run; it starts again once what is executed now is committed. */
+  #state: 'running' | 'held' | 'grouped' | 'waiting' | 'gated' | 'streaming' | 'ended' = 'running';
+  /** Where the parameters have been taken up to: a script spreads them over its statements. */
+  #cursor: ParameterCursor | undefined = undefined;
   #stream: RowStream | undefined = undefined;
   /** The statement that the stream is of: one of these. */
   #sharedRead: ReadStatement | undefined = undefined;
   #ownRead: { readonly own: OwnStatement; readonly kind: StatementKind } | undefined = undefined;
-  /** What to do once the lock is there. */
+  /** What to do once the lock is there, with the statement that waits for it. */
+  #waiting: OwnStatement | undefined = undefined;
   #onGranted: (() => Outcome) | undefined = undefined;
   /** The lock is being requested, and has it been granted at once. */
   #requesting = false;
@@ -118,9 +129,25 @@ export class Execution implements Waiter, StreamOwner {
     this.#epoch = session.database.epoch;
   }
 
-  /** Rows are being fetched by the client. */
-  get stream(): RowStream | undefined {
-    return this.#stream;
+  get sql(): Uint8Array {
+    return this.#request.sql;
+  }
+
+  get key(): string {
+    return this.#request.key;
+  }
+
+  get parameters(): ParameterTuple | undefined {
+    return this.#request.parameters;
+  }
+
+  get counters(): ClientCounters {
+    return this.#session;
+  }
+
+  /** Since when, on the monotonic clock, rows wait for the client to fetch them; undefined while it waits for us. */
+  get idleSince(): number | undefined {
+    return this.#stream?.idleSince;
   }
 
   start(): void {
@@ -132,8 +159,8 @@ export class Execution implements Waiter, StreamOwner {
 
   /** Stops a write that waits for the lock. What has executed cannot be stopped: its answer is on its way. */
   interrupt(): 'stopped' | 'executed' {
-    if (this.#state !== 'waiting') return 'executed';
-    this.#leaveQueue();
+    if (this.#state === 'waiting') this.#leaveQueue();
+    else if (this.#state !== 'held') return 'executed';
     this.#end();
     return 'stopped';
   }
@@ -148,7 +175,7 @@ export class Execution implements Waiter, StreamOwner {
   /** The session ends: what has not run will not. What has is answered when its fate is known. */
   refuse(error: SqliteError): void {
     if (this.#state === 'waiting') this.#leaveQueue();
-    else if (this.#state !== 'running') return;
+    else if (this.#state !== 'running' && this.#state !== 'held') return;
     this.#failNow(error);
   }
 
@@ -159,20 +186,32 @@ export class Execution implements Waiter, StreamOwner {
     }
     const proceed = this.#onGranted!;
     this.#onGranted = undefined;
+    this.#waiting = undefined;
     this.#state = 'running';
+    if (this.#session.engine.sqlite.broken !== undefined) {
+      this.#startAgain();
+      return;
+    }
     this.#guarded(() => {
       if (proceed() === 'next') this.#runOwn();
     });
   }
 
   expired(): void {
-    this.#onGranted = undefined;
+    this.#forgetWaiting();
     this.#fail(this.#session.engine.writeRefusal() ?? databaseLocked());
   }
 
   #leaveQueue(): void {
-    this.#onGranted = undefined;
+    this.#forgetWaiting();
     this.#session.database.lock.withdraw(this);
+  }
+
+  #forgetWaiting(): void {
+    const own = this.#waiting;
+    this.#onGranted = undefined;
+    this.#waiting = undefined;
+    if (own !== undefined && !own.statement.connection.closed) this.#session.finishOwn(this.#request.key, own);
   }
 
   /** Runs work whose SqliteError is the answer. */
@@ -196,7 +235,7 @@ export class Execution implements Waiter, StreamOwner {
   #runShared(): void {
     const { database, engine } = this.#session;
     const { mode, sql, key } = this.#request;
-    const compiled = database.readers(engine.sqlite).acquire().compile(sql, key);
+    const compiled = database.readers(engine.sqlite).compile(sql, key);
     switch (compiled.kind) {
       case 'read':
         this.#checkTail(compiled.read.tail);
@@ -208,7 +247,7 @@ export class Execution implements Waiter, StreamOwner {
       case 'write':
         this.#checkTail(compiled.tail);
         if (mode === 'prepare') this.#prepared(compiled);
-        else this.#runOwn();
+        else if (mode === 'query' || !compiled.mayJoin || !this.#join()) this.#runOwn();
         return;
       case 'session':
         this.#runOwn();
@@ -218,10 +257,43 @@ export class Execution implements Waiter, StreamOwner {
         return;
       case 'error':
         // The text may be about what is executed but not committed: a table that another client just made.
+        database.closeGroup();
         if (!database.hasUncommitted || this.#retried) throw compiled.error;
         this.#retryWhenCommitted();
         return;
     }
+  }
+
+  /** Runs an autocommit write together with those of other clients. */
+  #join(): boolean {
+    const { database, engine } = this.#session;
+    if (engine.writeRefusal() !== undefined) return false;
+    // Before it runs: the group may be complete with it, and answer at once.
+    this.#state = 'grouped';
+    const joined = database.group(engine.sqlite).run(this);
+    if (!joined) this.#state = 'running';
+    return joined;
+  }
+
+  grouped({ lastInsertId, changes, totalChanges, error }: GroupedOutcome, mark: number, own: boolean): void {
+    const session = this.#session;
+    session.lastInsertId = lastInsertId;
+    session.changes = changes;
+    session.totalChanges = totalChanges;
+    this.#mark = Math.max(this.#mark, mark);
+    this.#ownMark = own;
+    if (error === undefined) this.#succeed(false);
+    else this.#fail(error);
+  }
+
+  ungrouped(): void {
+    this.#state = 'running';
+    if (this.#session.closed) this.#failNow(noDatabase());
+    else this.#guarded(() => this.#runOwn());
+  }
+
+  refused(error: SqliteError): void {
+    this.#failNow(error);
   }
 
   #prepared(compiled: Extract<Compiled, { kind: 'read' | 'write' }>): void {
@@ -243,14 +315,17 @@ export class Execution implements Waiter, StreamOwner {
   }
 
   #retryWhenCommitted(): void {
-    const { database } = this.#session;
+    const { database, engine } = this.#session;
     this.#retried = true;
-    this.#state = 'gated';
+    this.#state = 'held';
     database.gate(database.store.newest, false, error => {
       if (this.#state === 'ended') return;
       this.#state = 'running';
-      if (error === undefined) this.start();
-      else this.#fail(error);
+      if (error !== undefined) this.#fail(error);
+      else
+        engine.whenReady(() => {
+          if (this.#state !== 'ended') this.start();
+        });
     });
   }
 
@@ -298,14 +373,18 @@ export class Execution implements Waiter, StreamOwner {
   /** On the client's own connection: the statements of the text from the present position on. */
   #runOwn(): void {
     const { clock } = this.#session.engine;
+    const { database, engine } = this.#session;
+    database.closeGroup();
+    this.#mark = Math.max(this.#mark, database.store.newest);
     const startMs = clock.monotonicMs();
     while (this.#runOne() === 'next') {
       if (clock.monotonicMs() - startMs < SLICE_MS) continue;
       // A long script lets others in between its statements.
-      clock.defer(() => {
-        if (this.#state === 'ended') return;
-        this.#guarded(() => this.#runOwn());
-      });
+      clock.defer(() =>
+        engine.whenReady(() => {
+          if (this.#state !== 'ended') this.#guarded(() => this.#runOwn());
+        }),
+      );
       return;
     }
   }
@@ -398,11 +477,16 @@ export class Execution implements Waiter, StreamOwner {
     this.#requesting = true;
     this.#grantedAtOnce = false;
     this.#onGranted = proceed;
+    this.#waiting = own;
     this.#state = 'waiting';
     lock.request(this);
     this.#requesting = false;
-    if (!this.#grantedAtOnce) return 'stop';
+    if (!this.#grantedAtOnce) {
+      if (session.isLeaving) this.withdraw();
+      return 'stop';
+    }
     this.#onGranted = undefined;
+    this.#waiting = undefined;
     this.#state = 'running';
     return proceed();
   }
@@ -441,14 +525,19 @@ export class Execution implements Waiter, StreamOwner {
     const isQuery = mode === 'query';
     let failure: SqliteError | undefined;
     let spool: Writer | undefined;
+    let stepped = false;
     connection.file.published = 0;
+    connection.startCounting(session);
     try {
       this.#bind(statement);
-      if (isQuery && statement.isReadOnly && statement.columnCount > 0 && kind !== 'pragma') {
+      // What may write has the lock, so it runs to its end first.
+      const mayStream = statement.isReadOnly && kind !== 'pragma' && (statement.facts & FACT_MAY_WRITE) === 0;
+      if (isQuery && mayStream && statement.columnCount > 0) {
         this.#streamOwn(connection, own, kind);
         return 'stop';
       }
       engine.sqlite.startClock(engine.options.maxStepMs);
+      stepped = true;
       if (isQuery) spool = new Writer(512);
       // Rows of RETURNING come when everything is done: refusing them must take back the statement, and resetting
       // it would commit. Pragmas give rows too, but some refuse to run inside a savepoint.
@@ -460,8 +549,11 @@ export class Execution implements Waiter, StreamOwner {
       if (!(error instanceof SqliteError)) throw error;
       failure = error;
     }
-    session.changes = connection.changes;
-    session.lastInsertId = connection.lastInsertRowid;
+    if (stepped) {
+      session.totalChanges = connection.clientTotalChanges;
+      if (kind === 'change' && !statement.isReadOnly) session.changes = connection.changes;
+      session.lastInsertId = connection.lastInsertRowid;
+    }
     session.finishOwn(key, own);
     if (failure === undefined && kind === 'commit' && session.deleteOnCommit) {
       database.deleteContent();
@@ -485,8 +577,9 @@ export class Execution implements Waiter, StreamOwner {
   #bind(statement: Statement): void {
     const { parameters, mode } = this.#request;
     if (parameters === undefined) return;
-    bindParameters(statement, parameters);
-    if (mode === 'query') refuseLeftovers(parameters);
+    this.#cursor ??= new ParameterCursor(parameters);
+    bindParameters(statement, this.#cursor);
+    if (mode === 'query') refuseLeftovers(this.#cursor);
   }
 
   /** Steps a statement to its end. Rows go to the spool, or are an error without one. */
@@ -500,11 +593,16 @@ export class Execution implements Waiter, StreamOwner {
         if (statement.columnCount > 0) throw rowsFromExec();
       }
     }
-    const { options } = this.#session.engine;
-    const cursor = new Cursor(statement, new RowEncoder(statement, options.maxSpoolBytes), options.maxStepMs);
-    while (!cursor.fill(spool, options.maxSpoolBytes)) {
-      if (spool.offset <= options.maxSpoolBytes) continue;
-      throw new SqliteError(SQLITE_TOOBIG, `a write returned more than ${options.maxSpoolBytes} bytes of rows`);
+    const { options, sqlite } = this.#session.engine;
+    const { maxSpoolBytes, maxStepMs } = options;
+    const endMs = maxStepMs === 0 ? Infinity : sqlite.lookedAtMs + maxStepMs;
+    const cursor = new Cursor(statement, new RowEncoder(statement, maxSpoolBytes), maxStepMs);
+    while (!cursor.fill(spool, maxSpoolBytes)) {
+      if (spool.offset > maxSpoolBytes) {
+        throw new SqliteError(SQLITE_TOOBIG, `a write returned more than ${maxSpoolBytes} bytes of rows`);
+      }
+      // All steps together block the others.
+      if (sqlite.lookedAtMs > endMs) throw new SqliteError(SQLITE_INTERRUPT, TOO_SLOW);
     }
   }
 
@@ -542,7 +640,17 @@ export class Execution implements Waiter, StreamOwner {
   }
 
   gate(opened: Opened): void {
-    this.#session.database.gate(this.#mark, false, opened);
+    const { database } = this.#session;
+    const stream = this.#stream!;
+    if (this.#mark <= database.store.committed) {
+      database.gate(this.#mark, false, opened);
+      return;
+    }
+    stream.hold();
+    database.gate(this.#mark, false, error => {
+      stream.release();
+      opened(error);
+    });
   }
 
   streamFinished(error: SqliteError | undefined): void {

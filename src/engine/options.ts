@@ -49,6 +49,8 @@ export const BATCH_BYTES: number = 4 * MIB;
 export const MAX_SEALED_BYTES: number = 32 * MIB;
 /** Entry bytes gathered into one slot. */
 export const SLOT_BYTES: number = 8 * MIB;
+/** Up to here a write to the disk costs about the same, whatever its size. */
+export const SMALL_BATCH_BYTES: number = 64 * 1024;
 /** Longest time that rows are produced without a pause for other clients. */
 export const SLICE_MS = 10;
 /** A read is ended for its memory only if it is at least this old. */

@@ -8,7 +8,6 @@
  */
 
 import type { PageStore } from '../pages/index.ts';
-import { schemaCookie } from '../pages/index.ts';
 import {
   FACT_SESSION,
   SqliteError,
@@ -18,11 +17,9 @@ import {
   type Statement,
 } from '../sqlite/index.ts';
 import { RowEncoder } from './row-encoder.ts';
+import { hasStatement, statementKind } from './sql-text.ts';
+import { StatementCache } from './statement-cache.ts';
 
-/** Statements kept compiled per reader. */
-const CACHED_STATEMENTS = 200;
-/** Texts longer than this are not worth a place in the cache. */
-export const CACHED_TEXT_SIZE: number = 16 * 1024;
 /** Readers kept when nobody streams from them. */
 const IDLE_READERS = 2;
 
@@ -41,8 +38,8 @@ export interface ReadStatement {
 
 export type Compiled =
   | { readonly kind: 'read'; readonly read: ReadStatement }
-  /** It writes: to be run on the client's own connection. */
-  | { readonly kind: 'write'; readonly parameterCount: number; readonly tail: number }
+  /** It writes; `mayJoin`: the whole text is one INSERT, UPDATE or DELETE without rows, which a group can take. */
+  | { readonly kind: 'write'; readonly parameterCount: number; readonly tail: number; readonly mayJoin: boolean }
   /** It needs the client's own connection. */
   | { readonly kind: 'session' }
   /** There is no statement in the text. */
@@ -57,10 +54,8 @@ export class Reader {
   version = 0;
   /** A result is being sent. */
   busy = false;
-  readonly #cache = new Map<string, ReadStatement>();
-  /** Texts that were found to be something else than a shared read, with what they are. */
-  readonly #others = new Map<string, Compiled>();
-  /** Schema cookie that the cache belongs to. */
+  readonly #cache = new StatementCache<ReadStatement>(read => read.statement.finalize());
+  /** Schema cookie at the version. */
   #cookie = -1;
 
   constructor(sqlite: Sqlite, store: PageStore, maxRowBytes: number) {
@@ -80,14 +75,7 @@ export class Reader {
       throw this.connection.error(code);
     }
     this.version = store.committed;
-    const image = store.imageAt(1, this.version);
-    const cookie = schemaCookie(store.slabs.bytesOf(image), store.slabs.offsetOf(image));
-    if (cookie === this.#cookie) return;
-    // What a statement touches was found out under another schema.
-    this.#cookie = cookie;
-    for (const read of this.#cache.values()) read.statement.finalize();
-    this.#cache.clear();
-    this.#others.clear();
+    this.#cookie = store.schemaCookieAt(this.version);
   }
 
   /** Lets go of the version. */
@@ -98,16 +86,13 @@ export class Reader {
   }
 
   compile(sql: Uint8Array, key: string): Compiled {
-    const present = this.#cache.get(key);
+    const present = this.#cache.get(key, this.#cookie);
     if (present !== undefined) return { kind: 'read', read: present };
-    const other = this.#others.get(key);
-    if (other !== undefined) return other;
     try {
       return this.#compile(sql, key);
     } catch (error) {
       if (!(error instanceof SqliteError)) throw error;
-      if ((this.connection.facts & FACT_SESSION) !== 0) return this.#remember(key, { kind: 'session' });
-      return { kind: 'error', error };
+      return (this.connection.facts & FACT_SESSION) !== 0 ? { kind: 'session' } : { kind: 'error', error };
     }
   }
 
@@ -115,17 +100,15 @@ export class Reader {
     const { statement, tail } = this.connection.prepare(sql, 0, true);
     if (statement === undefined) return { kind: 'empty' };
     if (!statement.isReadOnly) {
-      const { parameterCount } = statement;
+      const { parameterCount, columnCount } = statement;
       statement.finalize();
-      return this.#remember(key, { kind: 'write', parameterCount, tail });
+      const mayJoin = columnCount === 0 && !hasStatement(sql, tail) && statementKind(sql) === 'change';
+      return { kind: 'write', parameterCount, tail, mayJoin };
     }
-    const cached = key.length <= CACHED_TEXT_SIZE;
+    const cached = this.#cache.accepts(key);
     const encoder = new RowEncoder(statement, this.#maxRowBytes);
     const read: ReadStatement = { reader: this, statement, encoder, key, tail, cached };
-    if (cached) {
-      evict(this.#cache, old => old.statement.finalize());
-      this.#cache.set(key, read);
-    }
+    if (cached) this.#cache.set(key, read);
     return { kind: 'read', read };
   }
 
@@ -138,26 +121,8 @@ export class Reader {
     } else {
       read.statement.finalize();
     }
-    // Some errors end the transaction that the keeper holds.
-    if (failed) this.release();
-  }
-
-  #remember(key: string, compiled: Compiled): Compiled {
-    if (key.length <= CACHED_TEXT_SIZE) {
-      evict(this.#others, () => {});
-      this.#others.set(key, compiled);
-    }
-    return compiled;
-  }
-}
-
-/** Makes room in a cache: the entry that came first goes. */
-function evict<T>(cache: Map<string, T>, drop: (value: T) => void): void {
-  if (cache.size < CACHED_STATEMENTS) return;
-  for (const [key, value] of cache) {
-    drop(value);
-    cache.delete(key);
-    return;
+    // Some errors end the transaction that the keeper holds. A version that was left behind keeps its pages.
+    if (failed || this.version !== this.connection.file.store.committed) this.release();
   }
 }
 
@@ -166,11 +131,23 @@ export class Readers {
   readonly #store: PageStore;
   readonly #maxRowBytes: number;
   readonly #readers: Reader[] = [];
+  /** Texts that were found to be something else than a shared read, with what they are. */
+  readonly #others = new StatementCache<Compiled>(() => {});
 
   constructor(sqlite: Sqlite, store: PageStore, maxRowBytes: number) {
     this.#sqlite = sqlite;
     this.#store = store;
     this.#maxRowBytes = maxRowBytes;
+  }
+
+  /** What a text is at the committed version; a shared read comes compiled. */
+  compile(sql: Uint8Array, key: string): Compiled {
+    const other = this.#others.get(key, this.#store.schemaCookieAt(this.#store.committed));
+    if (other !== undefined) return other;
+    const compiled = this.acquire().compile(sql, key);
+    const isKnown = compiled.kind === 'write' || compiled.kind === 'session';
+    if (isKnown && this.#others.accepts(key)) this.#others.set(key, compiled);
+    return compiled;
   }
 
   /** A reader that looks at the committed version and has nothing else to do. */

@@ -34,9 +34,10 @@ export class RowStream implements RowSource {
   readonly #connection: Connection;
   readonly #cursor: Cursor;
   readonly #owner: StreamOwner;
-  /** When the client was last given rows, and first, on the monotonic clock; 0 if all came at once. */
-  lastFillMs = 0;
+  /** When rows were last produced, and first, on the monotonic clock; 0 if all came at once. */
+  #lastFillMs = 0;
   startedMs = 0;
+  #held = false;
   #finished = false;
   /** Why the server has ended the result. */
   #terminated: SqliteError | undefined = undefined;
@@ -65,12 +66,28 @@ export class RowStream implements RowSource {
     } catch (error) {
       if (error instanceof InstanceBroken) {
         this.#finished = true;
+        this.#engine.streamEnded(this);
         this.#engine.instanceBroken(error);
         throw new SqliteError(SQLITE_ERROR, error.message);
       }
       if (error instanceof SqliteError) this.#finish(error);
       throw error;
     }
+  }
+
+  /** Since when the client was given all that may be sent; undefined while it waits for more. */
+  get idleSince(): number | undefined {
+    return this.#held || this.startedMs === 0 ? undefined : this.#lastFillMs;
+  }
+
+  /** The first rows may not be sent yet. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    if (this.startedMs > 0) this.#lastFillMs = this.#engine.clock.monotonicMs();
   }
 
   gate(opened: Opened): void {
@@ -89,9 +106,9 @@ export class RowStream implements RowSource {
   }
 
   #continue(): void {
-    this.lastFillMs = this.#engine.clock.monotonicMs();
+    this.#lastFillMs = this.#engine.clock.monotonicMs();
     if (this.startedMs === 0) {
-      this.startedMs = this.lastFillMs;
+      this.startedMs = this.#lastFillMs;
       this.#engine.streamContinues(this);
     }
   }

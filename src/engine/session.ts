@@ -20,7 +20,7 @@ import type { Database } from './database.ts';
 import type { Engine } from './engine.ts';
 import { Execution, type Answer, type ExecutionRequest } from './execution.ts';
 import { noStatement } from './failure.ts';
-import { CACHED_TEXT_SIZE } from './readers.ts';
+import { CACHED_TEXT_SIZE } from './statement-cache.ts';
 import type { StatementKind } from './sql-text.ts';
 
 /** Primary result code of all constraint violations. */
@@ -56,6 +56,8 @@ export class Session {
   /** What RESULT repeats until a statement changes it (wire spec section 5.10). */
   lastInsertId = 0n;
   changes = 0;
+  /** Rows changed by all statements of the client. */
+  totalChanges = 0;
   /** `PRAGMA delete_database` was run in the open transaction. */
   deleteOnCommit = false;
   /** Statements that wrote in the open transaction. */
@@ -64,6 +66,7 @@ export class Session {
   /** When the client was last answered, if it held the write lock then. */
   #idleSinceMs = 0;
   #execution: Execution | undefined = undefined;
+  isLeaving = false;
   closed = false;
 
   constructor(engine: Engine, database: Database) {
@@ -102,14 +105,13 @@ export class Session {
   /** Since when the client, and nobody else, keeps its transaction waiting; undefined while something runs for it. */
   get idleSince(): number | undefined {
     if (this.#execution === undefined) return this.#idleSinceMs;
-    return this.#execution.stream?.lastFillMs;
+    return this.#execution.idleSince;
   }
 
   /** The client's own connection. Throws SqliteError. */
   connection(): Connection {
     if (this.#connection === undefined) {
       this.#connection = this.engine.openConnection(this);
-      this.#connection.lastInsertRowid = this.lastInsertId;
     }
     return this.#connection;
   }
@@ -206,8 +208,9 @@ export class Session {
     return this.#execution?.interrupt() ?? 'executed';
   }
 
-  /** The client will not read an answer, or has gone: a write that waits is taken out. */
+  /** The client sends no more, or has gone: nothing waits for the lock any more. */
   withdraw(): void {
+    this.isLeaving = true;
     this.#execution?.withdraw();
   }
 

@@ -3,8 +3,8 @@
  * statement begins. Works on bytes, as the text came over the wire.
  */
 
-/** What a statement is for the transaction it runs in. */
-export type StatementKind = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'vacuum' | 'pragma' | 'other';
+/** What a statement is for the transaction it runs in. `change`: changes rows, unless it is a SELECT behind a WITH. */
+export type StatementKind = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'vacuum' | 'pragma' | 'change' | 'other';
 
 const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
 const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
@@ -51,6 +51,12 @@ export function statementKind(sql: Uint8Array, offset = 0): StatementKind {
       return 'vacuum';
     case 'PRAGMA':
       return 'pragma';
+    case 'INSERT':
+    case 'REPLACE':
+    case 'UPDATE':
+    case 'DELETE':
+    case 'WITH':
+      return 'change';
     case 'ROLLBACK': {
       // ROLLBACK [TRANSACTION] [TO [SAVEPOINT] name]
       let next = word(sql, skipBlank(sql, first.end));

@@ -56,6 +56,13 @@ export class WriteLock {
     this.#grant();
   }
 
+  /** Takes the lock if it is free and nobody waits for it. */
+  take(owner: object): boolean {
+    if (this.#owner !== undefined || this.#queue.length > 0 || this.#paused) return false;
+    this.#owner = owner;
+    return true;
+  }
+
   /** Takes a waiter out of the queue. Gives whether it was there. */
   withdraw(waiter: Waiter): boolean {
     return this.#queue.remove(waiter);

@@ -25,7 +25,6 @@ import {
   decodeRequest,
   dqliteCode,
   encodeResponse,
-  ParameterCursor,
   requestType,
   sqliteCode,
   UnsupportedRequestError,
@@ -62,6 +61,11 @@ const PIECE_SIZE = 64 * 1024;
 /** A response buffer that has grown beyond this is not kept. */
 const MAX_KEPT_BUFFER = 1024 * 1024;
 
+/**
+ * Bytes sent that the client has not taken, above which nothing more is produced for it. Not less than what any
+ * version of Node keeps before it promises a `drained`.
+ */
+const MAX_PENDING_BYTES = 64 * 1024;
 /** Requests served in one turn. */
 const REQUESTS_PER_TURN = 100;
 
@@ -103,9 +107,10 @@ export class Gateway implements Answer {
   }
 
   drained(): void {
-    if (!this.#congested || this.#source === undefined) return;
+    if (!this.#congested) return;
     this.#congested = false;
-    this.#sendPiece(this.#source);
+    if (this.#source === undefined) this.#next();
+    else this.#sendPiece(this.#source);
   }
 
   ended(): void {
@@ -265,15 +270,14 @@ export class Gateway implements Answer {
       case 'query': {
         const prepared = session.prepared(request.statement);
         if (prepared === undefined) return this.failed(noStatement());
-        const parameters = new ParameterCursor(request.parameters);
+        const { parameters } = request;
         const { sql, key } = prepared;
         return session.execute({ mode: request.kind, sql, key, parameters, mayHaveTail: false }, this);
       }
       case 'execSql':
       case 'querySql': {
-        const { sql } = request;
+        const { sql, parameters } = request;
         const mode = request.kind === 'execSql' ? 'script' : 'query';
-        const parameters = new ParameterCursor(request.parameters);
         return session.execute({ mode, sql, key: bytesKey(sql), parameters, mayHaveTail: false }, this);
       }
       case 'prepare': {
@@ -416,7 +420,7 @@ export class Gateway implements Answer {
       source.close();
       return this.#answered();
     }
-    if (this.#inbound.pendingBytes > 0) this.#congested = true;
+    if (this.#inbound.pendingBytes >= MAX_PENDING_BYTES) this.#congested = true;
     else this.#node.clock.defer(() => this.#sendPiece(source));
   }
 
@@ -435,6 +439,12 @@ export class Gateway implements Answer {
     this.#inbound.send(writer);
     if (writer.bytes.length > MAX_KEPT_BUFFER) writer.renew();
     this.#request = undefined;
+    // A client that does not read is not served: its answers would pile up here.
+    if (this.#inbound.pendingBytes >= MAX_PENDING_BYTES) this.#congested = true;
+    else this.#next();
+  }
+
+  #next(): void {
     this.#setBusy(false);
     this.#inbound.regulate();
     this.#process();

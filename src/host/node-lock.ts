@@ -15,6 +15,11 @@ import type { DirectoryLock } from './types.ts';
 
 const LOCK_NAME = 'dqlite-node-lock';
 const C_LOCK_NAME = 'dqlite-lock';
+/** What file systems without hard links answer. */
+const WITHOUT_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL']);
+
+/** Instead of a start time. */
+const ENDED = -1;
 
 interface Owner {
   readonly pid: number;
@@ -36,7 +41,7 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   const text = JSON.stringify(self);
   for (;;) {
     try {
-      await fs.writeFile(lockPath, text, { flag: 'wx', mode: 0o600 });
+      await create(lockPath, text);
       return { release: () => release(lockPath, text) };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -53,8 +58,23 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   }
 }
 
+/** Makes the file and its content in one step: a half-written one would look abandoned. Rejects with EEXIST. */
+async function create(lockPath: string, text: string): Promise<void> {
+  const whole = `${lockPath}.${randomUUID()}`;
+  await fs.writeFile(whole, text, { flag: 'wx', mode: 0o600 });
+  try {
+    await fs.link(whole, lockPath);
+  } catch (error) {
+    if (!WITHOUT_HARD_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    await fs.writeFile(lockPath, text, { flag: 'wx', mode: 0o600 });
+  } finally {
+    await fs.unlink(whole);
+  }
+}
+
 /** Removes a stale lock file, and nothing else: another process may have replaced it meanwhile. */
 async function takeAway(lockPath: string, stale: string): Promise<void> {
+  if ((await readText(lockPath)) !== stale) return;
   const aside = `${lockPath}.${randomUUID()}`;
   try {
     await fs.rename(lockPath, aside);
@@ -80,6 +100,7 @@ async function isAlive(owner: Owner, self: Owner): Promise<boolean> {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
   const startTicks = await startTicksOf(owner.pid);
+  if (startTicks === ENDED) return false;
   // The process id may have been given to another process since.
   return startTicks === undefined || owner.startTicks === 0 || startTicks === owner.startTicks;
 }
@@ -90,7 +111,7 @@ function parseOwner(text: string): Owner | undefined {
     if (typeof value?.pid !== 'number' || typeof value.host !== 'string') return undefined;
     return { pid: value.pid, host: value.host, startTicks: value.startTicks ?? 0, boot: value.boot ?? '' };
   } catch {
-    // Half-written by a process that died: nobody owns it.
+    // Nobody's: whole or not there at all, that is how a lock file is made.
     return undefined;
   }
 }
@@ -114,11 +135,16 @@ async function refuseIfLockedByC(directory: string): Promise<void> {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat; undefined if there is no such process or no such file system. */
+/**
+ * Field 22 of /proc/<pid>/stat; `ENDED` for a process that has ended and waits for its parent to notice; undefined
+ * if there is no such process or no such file system.
+ */
 async function startTicksOf(pid: number): Promise<number | undefined> {
   const text = await readText(`/proc/${pid}/stat`);
   // The second field is the command in parentheses, which can hold anything.
-  const ticks = Number(text?.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ') ?? [];
+  if (fields[0] === 'Z' || fields[0] === 'X') return ENDED;
+  const ticks = Number(fields[19]);
   return Number.isNaN(ticks) ? undefined : ticks;
 }
 

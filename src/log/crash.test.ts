@@ -8,10 +8,25 @@ import { test } from 'node:test';
 import { messageOf } from '../lib/errors.ts';
 import { SeededRandom } from '../lib/random.ts';
 import { Scheduler, SimulatedClock, SimulatedFiles } from '../simulation/index.ts';
-import { checkDirectory, ended, live, Model } from './scenario.test.helpers.ts';
+import {
+  assertEntries,
+  backgroundDone,
+  entryOf,
+  keepNothing,
+  listDirectory,
+  metaOf,
+  newLog,
+  openLog,
+  readAll,
+  snapshotOf,
+} from './log.test.helpers.ts';
+import { checkDirectory, ended, life, live, Model, randomLife } from './scenario.test.helpers.ts';
 
-const SEEDS_PER_OPERATION = 6;
-const RANDOM_TIMES = 150;
+/** Operations whose effects can survive in many combinations are tried more often. */
+const MANY_SEEDS = 5;
+const FEW_SEEDS = 2;
+const MANY_OUTCOMES = /^(?:create|rename|remove|syncDirectory)/;
+const RANDOM_TIMES = 100;
 
 test('a crash or kill at every operation', async () => {
   let operation = 0;
@@ -22,7 +37,8 @@ test('a crash or kill at every operation', async () => {
     files.stopAt(operation);
     const finished = live(files, model).then(() => true);
     over = (await Promise.race([finished, files.stopped])) === true;
-    for (let i = 0; i < SEEDS_PER_OPERATION; i++) {
+    const seeds = MANY_OUTCOMES.test(files.lastOperation) ? MANY_SEEDS : FEW_SEEDS;
+    for (let i = 0; i < seeds; i++) {
       const seed = operation * 100 + i;
       const what = `operation ${operation} (${files.lastOperation}), seed ${seed}`;
       const random = new SeededRandom(seed);
@@ -47,7 +63,7 @@ test('a crash or kill at any time, with operations that take their time', async 
     const files = new SimulatedFiles({ scheduler, random, latencyMs });
     const model = new Model();
     let failure: unknown;
-    live(files, model, { clock }).catch((error: unknown) => {
+    live(files, model, random.chance(0.3) ? life : randomLife(random), { clock }).catch((error: unknown) => {
       failure = error;
     });
     await scheduler.runFor(random.below(random.pick([50, 200, 600])));
@@ -62,4 +78,80 @@ test('a crash or kill at any time, with operations that take their time', async 
     }
   }
   assert.ok(latest > 10, `${latest} entries at most`);
+});
+
+/** Stops at every operation of some work on copies of a directory, each time with several outcomes. */
+async function sweepWork(
+  start: SimulatedFiles,
+  work: (files: SimulatedFiles) => Promise<unknown>,
+  check: (files: SimulatedFiles, what: string, random: SeededRandom) => Promise<void>,
+  seeds = 20,
+): Promise<void> {
+  for (let operation = 1, over = false; !over; operation++) {
+    const files = start.snapshot();
+    files.stopAt(operation);
+    const finished = work(files).then(() => true);
+    over = (await Promise.race([finished, files.stopped])) === true;
+    for (let i = 0; i < seeds; i++) {
+      const seed = operation * 100 + i;
+      const what = `operation ${operation} (${files.lastOperation}), seed ${seed}`;
+      const random = new SeededRandom(seed);
+      try {
+        await check(ended(files, random), what, random);
+      } catch (error) {
+        throw new Error(`${what}: ${messageOf(error)}`, { cause: error });
+      }
+    }
+  }
+}
+
+test('a crash while a start closes several open segments', async () => {
+  const files = new SimulatedFiles();
+  const log = await newLog(files, { segmentSize: 512 });
+  files.inject({ code: 'EIO', at: 1, kinds: ['rename'] });
+  for (let i = 2; i <= 5; i++) await log.append([entryOf(i, 400)]);
+  await backgroundDone();
+  const expected = await readAll(log);
+  assert.deepEqual((await listDirectory(files)).slice(2), ['open-2', 'open-3', 'open-4', 'open-5', 'open-6']);
+  await sweepWork(files, openLog, async (found, what) => {
+    assertEntries(await readAll(await openLog(found)), expected, what);
+  });
+});
+
+test('a crash while a snapshot lets all segments go that are closed', async () => {
+  const files = new SimulatedFiles();
+  const log = await newLog(files, { segmentSize: 512 });
+  for (let i = 2; i <= 6; i++) await log.append([entryOf(i, 400)]);
+  await log.close();
+  const work = async (running: SimulatedFiles): Promise<void> => {
+    const again = await openLog(running, { segmentSize: 512 });
+    const taken = again.writeSnapshot(metaOf(6), snapshotOf(6, 1), keepNothing);
+    await again.append([entryOf(7, 8)]);
+    await taken;
+  };
+  await sweepWork(files, work, async (found, what) => {
+    const after = await openLog(found);
+    assert.ok(after.firstIndex <= (after.snapshot?.index ?? 0) + 1, what);
+    assert.ok(after.lastIndex === 6 || after.lastIndex === 7, `${what}: ${after.lastIndex}`);
+    if (after.lastIndex === 7) assertEntries(await after.readEntries(7, 7, 1), [entryOf(7, 8)], what);
+  });
+});
+
+test('a crash while votes are stored: a vote that was seen is not taken back', async () => {
+  const files = new SimulatedFiles();
+  await (await newLog(files)).close();
+  const work = async (running: SimulatedFiles): Promise<void> => {
+    const log = await openLog(running);
+    for (let term = 2; term < 5; term++) await log.storeTermAndVote(term, BigInt(term));
+  };
+  await sweepWork(
+    files,
+    work,
+    async (found, what, random) => {
+      const { term, votedFor } = await (await openLog(found)).loadState();
+      const after = await (await openLog(found.crash(random))).loadState();
+      assert.deepEqual([after.term, after.votedFor], [term, votedFor], what);
+    },
+    80,
+  );
 });

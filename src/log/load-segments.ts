@@ -221,6 +221,11 @@ export class SegmentLoader {
     } else {
       const file = await this.#files.open(path, { mode: 'write' });
       try {
+        // The last batch may be what a process wrote that ended before it was durable, or whose sync has failed.
+        const { offset, end } = segment.batchOf(segment.lastIndex);
+        for (let start = offset; start < end; start += COPY_SIZE) {
+          await file.write([await readExactly(file, start, Math.min(COPY_SIZE, end - start))], start);
+        }
         await file.truncate(segment.end);
         await file.sync();
       } finally {

@@ -82,7 +82,7 @@ export function backgroundDone(): Promise<void> {
 
 /** The same number gives the same bytes. */
 export function entryOf(number: number, size: number, term: Term = 1, type: EntryType = 'command'): Entry {
-  const data = new Uint8Array(size);
+  const data = Buffer.alloc(size);
   new SeededRandom(number).fill(data);
   return { term, type, data };
 }

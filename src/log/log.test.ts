@@ -46,8 +46,8 @@ test('bootstrap writes the bytes of raft and disk spec sections 5.5 and 8.11', a
   assert.deepEqual([log.firstIndex, log.lastIndex, log.term], [1, 1, 1]);
   await log.close();
   assert.deepEqual(await listDirectory(files), [closedName(1, 1), 'metadata1']);
-  const metadata = '0100000000000000' + '0100000000000000' + '0100000000000000' + '0000000000000000';
-  assert.equal((await readFile(files, 'metadata1')).toString('hex'), metadata);
+  const words = ['0100000000000000', '0100000000000000', '0100000000000000', '0000000000000000'];
+  assert.equal((await readFile(files, 'metadata1')).toString('hex'), words.join(''));
   const segment = await readFile(files, closedName(1, 1));
   assert.equal(segment.length, 80);
   // C's padding holds garbage (31), ours zeros; hence other checksums.

@@ -34,12 +34,15 @@ import {
 } from '../raft/index.ts';
 import { DecodeError } from '../lib/bytes.ts';
 import { damaged } from './damage.ts';
-import { SegmentLoader, type ClosedName } from './load-segments.ts';
+import { SegmentLoader } from './load-segments.ts';
 import { MetadataStore } from './metadata-store.ts';
+import { removeIfThere } from './remove.ts';
+import { SegmentCloser, type WrittenSegment } from './segment-closer.ts';
 import { SegmentIndex } from './segment-index.ts';
 import { SegmentReader, type WantedEntry } from './segment-reader.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { SnapshotStore, type Snapshot, type SnapshotContent } from './snapshot-store.ts';
+import { UselessSegments } from './useless-segments.ts';
 
 /** The next segment is prepared once this part of the present one is full. */
 const PREPARE_AT = 0.75;
@@ -61,11 +64,6 @@ export interface Retention {
   readonly bytes: number;
 }
 
-interface Active {
-  readonly writer: SegmentWriter;
-  readonly index: SegmentIndex;
-}
-
 /** `failed`: after an append that failed nothing can be appended until `recover` has resolved. */
 type State = 'idle' | 'appending' | 'failed';
 
@@ -79,19 +77,11 @@ export class Log {
   readonly #reader: SegmentReader;
   /** All segments with entries, in order; the active one last. */
   #segments: SegmentIndex[];
-  /** Closed segments on disk that a snapshot has made useless, oldest first. */
-  readonly #useless: ClosedName[];
-  /** Settles when they are not being removed any more. Never rejects. */
-  #removing: Promise<void> = Promise.resolve();
-  #active: Active | undefined = undefined;
+  readonly #useless: UselessSegments;
+  readonly #closer: SegmentCloser;
+  #active: WrittenSegment | undefined = undefined;
   #prepared: Promise<SegmentWriter> | undefined = undefined;
   #counter = 0;
-  /** Segments to be closed, oldest first. */
-  readonly #retired: Active[] = [];
-  /** Settles when no retired segment is being closed any more. Never rejects. */
-  #closing: Promise<void> = Promise.resolve();
-  /** Closing went wrong in a way that must not be tried again: segments stay open until the next start. */
-  #closingFailed = false;
   #firstIndex: Index;
   #lastIndex: Index;
   #state: State = 'idle';
@@ -119,7 +109,10 @@ export class Log {
     this.#snapshot = snapshot;
     this.#reader = new SegmentReader(options.files, options.directory);
     this.#segments = [...loaded.segments];
-    this.#useless = loaded.superseded;
+    this.#useless = new UselessSegments(options.files, options.directory, loaded.superseded);
+    this.#closer = new SegmentCloser(options, ({ index }) => {
+      this.#segments = this.#segments.filter(segment => segment !== index);
+    });
     this.#firstIndex = loaded.firstIndex;
     this.#lastIndex = this.#segments[this.#segments.length - 1]?.lastIndex ?? loaded.firstIndex - 1;
   }
@@ -206,7 +199,7 @@ export class Log {
     if (this.#metadata.term < 1) await this.#metadata.store(1, undefined);
     await this.append([{ term: 1, type: 'change', data: encodeConfiguration(configuration) }]);
     this.#retire();
-    await this.#closing;
+    await this.#closer.idle;
   }
 
   /** What the consensus core starts from. Reads the configurations in the log. */
@@ -280,7 +273,7 @@ export class Log {
     if (this.#active !== undefined) {
       await this.#active.writer.repair();
       this.#retire();
-      await this.#closing;
+      await this.#closer.idle;
     }
     this.#active = await this.#activate();
     this.#state = 'idle';
@@ -327,10 +320,10 @@ export class Log {
     await this.#appended;
     try {
       if (this.#state === 'idle') this.#retire();
-      await this.#closing;
+      await this.#closer.idle;
       await this.#discardPrepared();
       await this.#active?.writer.abandon();
-      for (const { writer } of this.#retired) await writer.abandon();
+      await this.#closer.abandon();
       await this.#reader.close();
       await this.#metadata.close();
     } finally {
@@ -344,7 +337,7 @@ export class Log {
     const size = data.reduce((sum, piece) => sum + piece.length, header.length);
     if (this.#active?.writer.isFullFor(size) === true) {
       // One closing behind is enough: more would pile up files if the disk is slow.
-      const previous = this.#closing;
+      const previous = this.#closer.idle;
       this.#retire();
       await previous;
     }
@@ -395,10 +388,11 @@ export class Log {
   }
 
   /** Makes the prepared segment, or a new one, the active one. */
-  async #activate(): Promise<Active> {
+  async #activate(): Promise<WrittenSegment> {
     // Open segments count on from the last closed one: what is older than the snapshot must not be that.
-    const newest = this.#segments.length === 0 ? this.#useless[this.#useless.length - 1] : undefined;
-    if (newest !== undefined && newest.last < (this.#snapshot?.index ?? 0)) await this.#removeUseless();
+    const { lastIndex } = this.#useless;
+    const isAlone = this.#segments.length === 0 && lastIndex > 0;
+    if (isAlone && lastIndex < (this.#snapshot?.index ?? 0)) await this.#useless.remove();
     this.#prepare();
     const writer = await this.#prepared!;
     this.#prepared = undefined;
@@ -427,7 +421,7 @@ export class Log {
     } catch (error) {
       try {
         await file.close();
-        await this.#removeFile(name);
+        await removeIfThere(this.#files, this.#path(name));
       } catch (second) {
         logger.warn({ file: name, error: messageOf(second) }, 'an unfinished segment could not be removed');
       }
@@ -435,54 +429,13 @@ export class Log {
     }
   }
 
-  /** Retires the active segment; it is closed in the background, or removed if it is empty. */
+  /** The active segment is closed in the background, or removed if it is empty. */
   #retire(): void {
     this.#retireWanted = false;
     const active = this.#active;
-    if (active === undefined) return;
     this.#active = undefined;
-    this.#retired.push(active);
-    this.#closing = this.#closing.then(() => this.#closeRetired());
-  }
-
-  /** Closes what was retired in its order: a later segment must not get its name while an earlier one has none. */
-  async #closeRetired(): Promise<void> {
-    for (;;) {
-      const first = this.#retired[0];
-      if (first === undefined || this.#closingFailed) return;
-      try {
-        await this.#closeSegment(first);
-        this.#retired.shift();
-      } catch (error) {
-        // Its content is safe: the next start finds it as an open segment. A full disk may have space later.
-        const full = error instanceof FileError && error.code === 'ENOSPC';
-        this.#closingFailed = !full || first.writer.syncFailed;
-        const fields = { file: first.writer.name, error: messageOf(error) };
-        this.#options.logger.error(fields, 'a full segment could not be closed');
-        return;
-      }
-    }
-  }
-
-  async #closeSegment({ writer, index }: Active): Promise<void> {
-    if (index.isEmpty) {
-      await writer.abandon();
-      await this.#removeFile(writer.name);
-      this.#segments = this.#segments.filter(segment => segment !== index);
-    } else {
-      await writer.finish();
-      const name = formatFileName({ kind: 'closed', first: index.firstIndex, last: index.lastIndex });
-      if (index.name !== name) await this.#rename(index, name);
-    }
-    await this.#files.syncDirectory(this.#options.directory);
-  }
-
-  async #rename(index: SegmentIndex, name: string): Promise<void> {
-    const renamed = this.#files.rename(this.#path(index.name), this.#path(name)).then(() => {
-      index.name = name;
-    });
-    index.renamed = renamed.catch(() => {});
-    await renamed;
+    if (active !== undefined) this.#closer.add(active);
+    else this.#closer.tryAgain();
   }
 
   /**
@@ -490,12 +443,19 @@ export class Log {
    * they hold, and once there is a snapshot they are taken for what follows it.
    */
   async #closeActive(): Promise<void> {
-    if (this.#active?.index.isEmpty !== true) this.#retireWanted = true;
+    if (this.#active?.index.isEmpty === true) {
+      this.#closer.tryAgain();
+    } else {
+      this.#retireWanted = true;
+      // The next append shall not have to wait for a segment.
+      this.#prepare();
+    }
     while (this.#retireWanted && this.#state === 'appending') await this.#appended;
     if (this.#retireWanted && this.#state === 'idle') this.#retire();
     this.#retireWanted = false;
-    await this.#closing;
-    const open = this.#active?.index.isEmpty === false && this.#state === 'failed' ? this.#active : this.#retired[0];
+    await this.#closer.idle;
+    const failed = this.#state === 'failed' && this.#active?.index.isEmpty === false ? this.#active : undefined;
+    const open = failed ?? this.#closer.oldest;
     if (open === undefined) return;
     throw new DqliteError('IO', `${this.#path(open.index.name)} could not be closed`, {
       hint: 'restart this node once the disk is well',
@@ -507,7 +467,7 @@ export class Log {
     try {
       const writer = await this.#prepared;
       await writer.abandon();
-      await this.#removeFile(writer.name);
+      await removeIfThere(this.#files, this.#path(writer.name));
       await this.#files.syncDirectory(this.#options.directory);
     } catch (error) {
       this.#options.logger.warn({ error: messageOf(error) }, 'a prepared segment could not be removed');
@@ -533,39 +493,12 @@ export class Log {
       this.#segments.shift();
       this.#firstIndex = this.#segments[0]?.firstIndex ?? this.#lastIndex + 1;
       await this.#reader.forget(segment);
-      this.#useless.push({ name: segment.name, first: segment.firstIndex, last: segment.lastIndex });
+      this.#useless.add({ name: segment.name, first: segment.firstIndex, last: segment.lastIndex });
     }
     try {
-      await this.#removeUseless();
+      await this.#useless.remove();
     } catch (error) {
       this.#options.logger.warn({ error: messageOf(error) }, 'old segments could not be removed');
-    }
-  }
-
-  #removeUseless(): Promise<void> {
-    const removed = this.#removing.then(async () => {
-      if (this.#useless.length === 0) return;
-      const { directory } = this.#options;
-      for (;;) {
-        const oldest = this.#useless[0];
-        if (oldest === undefined) break;
-        // The newest goes when the others are gone for good: it tells where the open segment after it begins.
-        if (this.#useless.length === 1) await this.#files.syncDirectory(directory);
-        await this.#removeFile(oldest.name);
-        this.#useless.shift();
-      }
-      await this.#files.syncDirectory(directory);
-    });
-    this.#removing = removed.catch(() => {});
-    return removed;
-  }
-
-  async #removeFile(name: string): Promise<void> {
-    try {
-      await this.#files.remove(this.#path(name));
-    } catch (error) {
-      // Tried before, and the caller was told of another failure.
-      if (!(error instanceof FileError) || error.code !== 'ENOENT') throw error;
     }
   }
 

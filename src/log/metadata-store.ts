@@ -57,16 +57,14 @@ export class MetadataStore {
     }
   }
 
-  /** Makes what was read durable: an earlier process may have ended before it did. */
+  /** Makes what was read durable: the process that wrote it may have ended before it was, or its sync has failed. */
   async settle(): Promise<void> {
-    const names = await this.#files.list(this.#directory);
-    for (const name of NAMES) {
-      if (!names.includes(name)) continue;
-      const path = this.#files.join(this.#directory, name);
-      const file = await this.#files.open(path, { mode: 'write', durable: true });
-      this.#open.set(name, file);
-      await file.sync();
-    }
+    if (this.isNew) return;
+    const name = metadataFile(this.#current.version);
+    const path = this.#files.join(this.#directory, name);
+    const file = await this.#files.open(path, { mode: 'write', durable: true });
+    this.#open.set(name, file);
+    await file.write([encodeMetadata(this.#current)], 0);
   }
 
   /** Nothing was ever stored. */
@@ -86,7 +84,7 @@ export class MetadataStore {
   async store(term: Term, vote: ServerId | undefined): Promise<void> {
     const next: Metadata = { version: this.#current.version + 1, term, vote: vote ?? 0n };
     const name = metadataFile(next.version);
-    const file = this.#open.get(name) ?? (await this.#create(name));
+    const file = this.#open.get(name) ?? (await this.#openFile(name));
     await file.write([encodeMetadata(next)], 0);
     if (this.#unlinked.has(name)) {
       await this.#files.syncDirectory(this.#directory);
@@ -101,9 +99,11 @@ export class MetadataStore {
     for (const file of files) await file.close();
   }
 
-  async #create(name: MetadataFile): Promise<File> {
-    const file = await this.#files.open(this.#files.join(this.#directory, name), { mode: 'create', durable: true });
-    this.#unlinked.add(name);
+  async #openFile(name: MetadataFile): Promise<File> {
+    const exists = (await this.#files.list(this.#directory)).includes(name);
+    const path = this.#files.join(this.#directory, name);
+    const file = await this.#files.open(path, { mode: exists ? 'write' : 'create', durable: true });
+    if (!exists) this.#unlinked.add(name);
     this.#open.set(name, file);
     return file;
   }

@@ -45,6 +45,8 @@ export class Model {
   snapshot: Index = 0;
   /** Being written. */
   writing: Index = 0;
+  /** The last append was refused: nothing goes on before `recover`. */
+  appendFailed = false;
 
   async bootstrap(log: Log): Promise<void> {
     this.storing = { term: 1, vote: undefined };
@@ -58,13 +60,18 @@ export class Model {
     const first = this.given.length + 1;
     const batch = sizes.map((size, i) => entryOf(first + i, size, this.stored.term));
     this.given.push(...batch);
+    this.appendFailed = true;
     await log.append(batch);
+    this.appendFailed = false;
     this.acknowledged = this.given.length;
   }
 
-  /** After an append that failed: its entries are not in the log. */
-  forgetUnacknowledged(): void {
-    this.given.length = Math.max(1, this.acknowledged);
+  /** After an append that failed: makes the log usable again; the entries are not in it. */
+  async recover(log: Log): Promise<void> {
+    if (!this.appendFailed) return;
+    await log.recover();
+    this.appendFailed = false;
+    this.given.length = this.acknowledged;
   }
 
   async store(log: Log, term: Term, vote: ServerId | undefined): Promise<void> {
@@ -112,8 +119,8 @@ export class Model {
   clone(): Model {
     const copy = new Model();
     copy.given.splice(0, Infinity, ...this.given);
-    const { acknowledged, stored, storing, snapshot, writing } = this;
-    return Object.assign(copy, { acknowledged, stored, storing, snapshot, writing });
+    const { acknowledged, stored, storing, snapshot, writing, appendFailed } = this;
+    return Object.assign(copy, { acknowledged, stored, storing, snapshot, writing, appendFailed });
   }
 }
 
@@ -147,9 +154,34 @@ async function both(first: Promise<void>, second: Promise<void>): Promise<void> 
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
-export async function live(files: SimulatedFiles, model: Model, options: Opening = {}): Promise<void> {
+/** Anything, in any order. */
+export function randomLife(random: SeededRandom): Step[] {
+  const steps = life.slice(0, 2);
+  for (let count = random.below(25); count > 0; count--) {
+    const kind = random.below(10);
+    const sizes = Array.from({ length: 1 + random.below(4) }, () => 8 * random.below(random.pick([3, 30, 300])));
+    const retention = { entries: random.below(random.pick([1, 10])), bytes: random.below(random.pick([1, 4000])) };
+    const back = random.below(random.pick([1, 8]));
+    const snapshot: Step = (log, model) => {
+      const index = Math.max(log.lastIndex - back, model.snapshot, 1);
+      return model.takeSnapshot(log, index, retention);
+    };
+    if (kind < 6) steps.push((log, model) => model.append(log, ...sizes));
+    else if (kind < 7) steps.push((log, model) => model.store(log, model.stored.term + 1, BigInt(count)));
+    else if (kind < 9) steps.push(snapshot);
+    else steps.push((log, model) => both(model.append(log, ...sizes), snapshot(log, model)));
+  }
+  return steps;
+}
+
+export async function live(
+  files: SimulatedFiles,
+  model: Model,
+  steps: readonly Step[] = life,
+  options: Opening = {},
+): Promise<void> {
   const log = await openLog(files, { segmentSize: SEGMENT_SIZE, ...options });
-  for (const step of life) await step(log, model);
+  for (const step of steps) await step(log, model);
   await log.close();
 }
 
@@ -174,8 +206,14 @@ export async function checkDirectory(
     await Promise.race([openLog(files, opening), files.stopped]);
     files = ended(files, random);
   }
-  const log = await openLog(files, opening);
+  let log = await openLog(files, opening);
   await model.check(log, what);
+  if (random.chance(0.3)) {
+    // What one process has seen the next one sees too.
+    files = files.crash(random);
+    log = await openLog(files, opening);
+    await model.check(log, `${what}, seen before`);
+  }
   if (log.isNew) await model.bootstrap(log);
   await model.append(log, 8 * random.below(200), 8);
   await model.store(log, model.stored.term + 1, 9n);
@@ -183,12 +221,26 @@ export async function checkDirectory(
   await model.append(log, 8 * random.below(200));
   if (random.chance(0.5)) await log.close();
 
-  const next = ended(files, random);
-  const last = await openLog(next, opening);
-  await model.check(last, `${what}, again`);
-  await model.append(last, 8);
-  await last.close();
-  const names = await listDirectory(next);
+  await checkAgain(ended(files, random), model, `${what}, again`, opening);
+}
+
+/** The same without any more crashes. */
+export async function checkAgain(
+  files: SimulatedFiles,
+  model: Model,
+  what: string,
+  options: Opening = {},
+): Promise<void> {
+  const opening = { segmentSize: SEGMENT_SIZE, ...options };
+  const log = await openLog(files, opening);
+  await model.check(log, what);
+  if (log.isNew) await model.bootstrap(log);
+  await model.append(log, 8);
+  await log.close();
+  const names = await listDirectory(files);
   const leftovers = names.filter(name => name.startsWith('open-') || name.startsWith('tmp-'));
   assert.deepEqual(leftovers, [], `${what}: left by a clean close`);
+  const last = await openLog(files, opening);
+  await model.check(last, what);
+  await last.close();
 }

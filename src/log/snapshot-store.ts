@@ -13,13 +13,14 @@ import {
   type SnapshotName,
   type SnapshotSink,
 } from '../format/index.ts';
-import { FileError, type Clock, type File, type Files, type Logger } from '../host/types.ts';
+import type { Clock, File, Files, Logger } from '../host/types.ts';
 import { DecodeError } from '../lib/bytes.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Index } from '../raft/index.ts';
 import { isLz4Frame, Lz4FrameDecoder, StoredFrameWriter } from '../lib/lz4.ts';
 import { damaged } from './damage.ts';
 import { readExactly, readSmallFile } from './read.ts';
+import { removeIfThere } from './remove.ts';
 
 /** How many snapshots stay on disk. */
 const KEPT = 2;
@@ -199,9 +200,8 @@ export class SnapshotStore {
   async #removeQuietly(...paths: string[]): Promise<void> {
     for (const path of paths) {
       try {
-        await this.#files.remove(path);
+        await removeIfThere(this.#files, path);
       } catch (error) {
-        if (error instanceof FileError && error.code === 'ENOENT') continue;
         this.#logger.warn({ file: path, error: messageOf(error) }, 'a file that is not needed could not be removed');
       }
     }

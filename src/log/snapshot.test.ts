@@ -79,6 +79,7 @@ test('the two newest snapshots are kept', async () => {
   }
   assert.deepEqual(await namesOf(files), [
     'metadata1',
+    'open-6',
     'snapshot-1-7',
     'snapshot-1-7.meta',
     'snapshot-1-9',
@@ -137,7 +138,7 @@ test('a segment is closed before a snapshot of its entries is taken, also while 
   await appendMany(log, 1);
   // A kill here: C dqlite and this log count the entries of an open segment on from what comes before it.
   assert.deepEqual(await namesOf(files), ['2-12', 'metadata1', 'open-3', 'snapshot-1-11', 'snapshot-1-11.meta']);
-  const again = await openLog(new SimulatedFiles({ disk: files.disk.clone().disk }));
+  const again = await openLog(files.snapshot());
   assert.deepEqual([again.firstIndex, again.lastIndex], [2, 13]);
   assertEntries(await again.readEntries(12, 13, Infinity), [entryOf(12, 8), entryOf(13, 8)]);
 });
@@ -270,7 +271,7 @@ test('any sequence of appends, snapshots, restarts and kills', async () => {
           snapshotIndex = index;
         } else {
           if (step === 'restart') await log.close();
-          else files = new SimulatedFiles({ disk: files.disk.clone().disk });
+          else files = files.snapshot();
           log = await openLog(files, { segmentSize: size });
         }
         assert.equal(log.lastIndex, appended.length - 1);

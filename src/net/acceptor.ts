@@ -14,9 +14,14 @@ export interface AcceptorOptions {
   readonly refuse: (inbound: Inbound, reason: string) => ClientHandler;
 }
 
+/** Connections above the limit that are answered; further ones are closed without a word. */
+const MAX_REFUSALS = 100;
+
 export class Acceptor {
   readonly #options: AcceptorOptions;
   readonly #connections = new Set<Inbound>();
+  /** How many of them are above the limit. */
+  #refusals = 0;
   readonly #budget: InboundBudget;
   #listener: Listener | undefined = undefined;
 
@@ -43,15 +48,19 @@ export class Acceptor {
 
   #accept(connection: Connection): ConnectionHandlers {
     const { maxConnections, maxRequestBytes, handler, refuse } = this.#options;
-    const full = this.#connections.size >= maxConnections;
+    const full = this.#connections.size - this.#refusals >= maxConnections;
     const reason = `this node serves ${maxConnections} connections already (maxConnections)`;
     const inbound = new Inbound(connection, {
       maxRequestBytes,
       budget: this.#budget,
       handler: full ? (refused): ClientHandler => refuse(refused, reason) : handler,
-      closed: gone => this.#connections.delete(gone),
+      closed: gone => {
+        this.#connections.delete(gone);
+        if (full) this.#refusals--;
+      },
     });
     this.#connections.add(inbound);
+    if (full && ++this.#refusals > MAX_REFUSALS) inbound.drop();
     return inbound;
   }
 }

@@ -48,7 +48,7 @@ const READ_AHEAD_BYTES = 64 * 1024;
 export class Inbound implements ConnectionHandlers {
   readonly connection: Connection;
   readonly #options: InboundOptions;
-  readonly #parser: FrameParser;
+  #parser: FrameParser;
   #handler: ClientHandler | undefined = undefined;
   #paused = false;
   #finished = false;
@@ -92,13 +92,13 @@ export class Inbound implements ConnectionHandlers {
 
   /** Closes once everything was sent. */
   finish(): void {
-    this.#finished = true;
+    this.#stopReading();
     this.connection.end();
   }
 
   /** Closes at once, without a word. */
   drop(): void {
-    this.#finished = true;
+    this.#stopReading();
     this.connection.destroy();
   }
 
@@ -106,9 +106,10 @@ export class Inbound implements ConnectionHandlers {
     if (this.#finished) return;
     this.#parser.push(bytes);
     this.#account();
-    if (this.#options.budget.used > this.#options.budget.limit) {
-      if (this.#handler === undefined) this.drop();
-      else this.#handler.refused('the requests waiting on this node hold more memory than allowed');
+    const { budget } = this.#options;
+    // Large requests fill the memory, so they are refused; who sends a small one is served.
+    if (budget.used > budget.limit && !this.busy && this.#parser.bufferedBytes > READ_AHEAD_BYTES) {
+      this.#handler?.refused('the requests waiting on this node hold more memory than allowed');
       return;
     }
     if (this.#handler === undefined && !this.#shakeHands()) return;
@@ -118,7 +119,8 @@ export class Inbound implements ConnectionHandlers {
 
   /** Pauses or resumes reading according to what waits. To be called when `busy` changes. */
   regulate(): void {
-    const pause = this.busy && this.#parser.bufferedBytes > READ_AHEAD_BYTES;
+    const isMuch = this.#parser.bufferedBytes > READ_AHEAD_BYTES;
+    const pause = isMuch && (this.busy || this.#parser.peek() !== undefined);
     if (pause === this.#paused || this.#finished) return;
     this.#paused = pause;
     if (pause) this.connection.pause();
@@ -135,9 +137,7 @@ export class Inbound implements ConnectionHandlers {
   }
 
   closed(): void {
-    this.#finished = true;
-    this.#options.budget.used -= this.#counted;
-    this.#counted = 0;
+    this.#stopReading();
     this.#handler?.closed();
     this.#options.closed(this);
   }
@@ -152,6 +152,17 @@ export class Inbound implements ConnectionHandlers {
     }
     this.#handler = this.#options.handler(this, version === protocolVersion.legacy);
     return true;
+  }
+
+  /** What has arrived and was not taken is forgotten. */
+  #stopReading(): void {
+    this.#finished = true;
+    // What comes is thrown away, but the other side's end must be seen.
+    if (this.#paused) this.connection.resume();
+    this.#paused = false;
+    this.#parser = new FrameParser(this.#options.maxRequestBytes);
+    this.#options.budget.used -= this.#counted;
+    this.#counted = 0;
   }
 
   #account(): void {

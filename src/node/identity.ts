@@ -56,7 +56,9 @@ function parseInfo(directory: string, text: string): unknown {
   try {
     return parse(text, { intAsBigInt: true });
   } catch (error) {
-    throw new DqliteError('CONFIGURATION', `${directory}: ${INFO_FILE} cannot be read: ${messageOf(error)}`, {
+    // What follows the first line of the message is an excerpt.
+    const [what] = messageOf(error).split(/:?\n/);
+    throw new DqliteError('CONFIGURATION', `${directory}: ${INFO_FILE} cannot be read: ${what}`, {
       cause: error,
       hint: 'restore the file, or remove it: the directory itself knows the node too',
     });

@@ -260,3 +260,52 @@ test('pages allocated and freed by one transaction are filled with zeros, the lo
   locked.write(LOCK_BYTE_PAGE);
   assert.throws(() => store.publish(locked), /lock-byte page/);
 });
+
+/** Slabs in which a page costs nothing: all images are one, which is enough where only numbers count. */
+class ThinSlabs extends PageSlabs {
+  #next = 0;
+
+  override allocate(): number {
+    return this.#next++;
+  }
+
+  override free(): void {}
+
+  override bytesOf(): Uint8Array {
+    return this.#page;
+  }
+
+  override offsetOf(): number {
+    return 0;
+  }
+
+  readonly #page = new Uint8Array(PAGE_SIZE);
+}
+
+test('a database larger than a gibibyte: each page can be read, the lock-byte page stays here', () => {
+  const store = new PageStore(new ThinSlabs());
+  const grow = (size: number, ...pages: number[]): void => {
+    const set = store.begin();
+    for (const page of [1, ...pages]) set.write(page);
+    set.truncate(size);
+    store.publish(set);
+  };
+  grow(LOCK_BYTE_PAGE - 1);
+  store.seal();
+  store.commit();
+  grow(LOCK_BYTE_PAGE + 2, LOCK_BYTE_PAGE + 1);
+  const batch = store.seal();
+  assert.deepEqual([...batch.pages].sort((a, b) => a - b), [1, LOCK_BYTE_PAGE + 1, LOCK_BYTE_PAGE + 2]);
+  assert.equal(batch.size, LOCK_BYTE_PAGE + 2);
+  store.commit();
+  const images = new Set<number>();
+  for (let page = 1; page <= store.size; page++) images.add(store.imageAt(page, store.committed));
+  assert.equal(images.size, LOCK_BYTE_PAGE + 2);
+  assert.ok(!images.has(undefined as unknown as number));
+  // And back across it.
+  grow(LOCK_BYTE_PAGE - 1);
+  assert.deepEqual(store.seal().pages, [1]);
+  store.undo();
+  assert.equal(store.size, LOCK_BYTE_PAGE + 2);
+  assert.equal(store.imageAt(LOCK_BYTE_PAGE, store.committed) >= 0, true);
+});

@@ -25,7 +25,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { Queue } from '../lib/queue.ts';
-import { LOCK_BYTE_PAGE, writeTemplate } from './header.ts';
+import { LOCK_BYTE_PAGE, schemaCookie, writeTemplate } from './header.ts';
 import { Nodes, NONE } from './nodes.ts';
 import { PAGE_SIZE, type PageSlabs } from './slabs.ts';
 import { WriteSet } from './write-set.ts';
@@ -179,6 +179,12 @@ export class PageStore {
     let node = this.#heads[page]!;
     while (nodes.version[node]! > version) node = nodes.older[node]!;
     return nodes.image[node]!;
+  }
+
+  /** The schema cookie at a marked version: changes whenever the schema does. */
+  schemaCookieAt(version: number): number {
+    const image = this.imageAt(1, version);
+    return schemaCookie(this.slabs.bytesOf(image), this.slabs.offsetOf(image));
   }
 
   /** Keeps a version readable until `unpin`. Only newest and committed can be pinned anew. */

@@ -38,6 +38,8 @@ interface Held {
   readonly bytes: Uint8Array;
   /** What the bytes were when they were sent. */
   readonly copy: Uint8Array;
+  /** How many of them the system has taken. */
+  taken: number;
 }
 
 export class SimulatedConnection implements Connection {
@@ -49,7 +51,7 @@ export class SimulatedConnection implements Connection {
   #other: SimulatedConnection | undefined = undefined;
   #handlers: ConnectionHandlers | undefined = undefined;
 
-  /** Sent, not taken by the system. */
+  /** Sent, not taken by the system. Copies are made by constructors: `slice` of a Buffer is a view. */
   readonly #held: Held[] = [];
   #heldBytes = 0;
   /** Taken by the system, not read by the other end. */
@@ -94,12 +96,12 @@ export class SimulatedConnection implements Connection {
     if (this.#gone) return true;
     assert(!this.#ending, 'bytes were sent after the end');
     if (bytes.length === 0) return this.#held.length === 0;
-    const fits = this.#unreadBytes === 0 || this.#unreadBytes + bytes.length <= this.#owner.windowBytes;
+    const fits = this.#unreadBytes + bytes.length <= this.#owner.windowBytes;
     if (this.#held.length === 0 && fits && !this.#owner.random.chance(STALL_CHANCE)) {
       this.#take(bytes);
       return true;
     }
-    this.#held.push({ bytes, copy: bytes.slice() });
+    this.#held.push({ bytes, copy: new Uint8Array(bytes), taken: 0 });
     this.#heldBytes += bytes.length;
     this.#drainSoon();
     return false;
@@ -156,7 +158,7 @@ export class SimulatedConnection implements Connection {
   }
 
   #take(bytes: Uint8Array): void {
-    const copy = bytes.slice();
+    const copy = new Uint8Array(bytes);
     this.#unreadBytes += copy.length;
     this.#toOther(other => other.#arrive(copy));
   }
@@ -175,12 +177,16 @@ export class SimulatedConnection implements Connection {
     for (;;) {
       const next = this.#held[0];
       if (next === undefined) break;
-      if (this.#unreadBytes > 0 && this.#unreadBytes + next.bytes.length > this.#owner.windowBytes) return;
-      const same = next.bytes.every((byte, position) => byte === next.copy[position]);
+      const { bytes, copy, taken } = next;
+      const piece = bytes.subarray(taken, taken + this.#owner.windowBytes - this.#unreadBytes);
+      if (piece.length === 0) return;
+      const same = piece.every((byte, position) => byte === copy[taken + position]);
       assert(same, 'bytes were changed while the connection held them');
+      this.#take(piece);
+      next.taken += piece.length;
+      if (next.taken < bytes.length) return;
       this.#held.shift();
-      this.#heldBytes -= next.bytes.length;
-      this.#take(next.bytes);
+      this.#heldBytes -= bytes.length;
     }
     this.#handlers?.drained();
     if (this.#ending && this.#held.length === 0) this.#sendEnd();

@@ -18,7 +18,8 @@ export type OperationKind =
 /**
  * | code and operation  | what happens                                                        |
  * | ------------------- | ------------------------------------------------------------------- |
- * | write               | some sectors, from the first on, are written all the same           |
+ * | write               | some sectors, from the first on, are written all the same; with EIO |
+ * |                     | sometimes all                                                       |
  * | sync, durable write | also: with EIO, nothing that was dirty is tried again (fsync lies)  |
  * | close               | the file is closed all the same                                     |
  * | any other           | nothing is done                                                     |

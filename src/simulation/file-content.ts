@@ -9,8 +9,8 @@
  * | truncate, not synced             | done or not, as a whole                                                      |
  * | sync that resolved               | everything before its call stays                                             |
  * | durable write that resolved      | its bytes and a size that covers them stay; nothing is said about other ones |
- * | sync or durable write that       | as if not synced; a later sync does not help, for the system has forgotten   |
- * | failed                           | that these bytes were dirty. Later writes to the same sectors are safe again |
+ * | sync or durable write that       | as if not synced; a later sync makes the size durable, but not the bytes: the |
+ * | failed                           | system has forgotten that they are dirty. Writing them again helps           |
  *
  * A sector is never half-written, not even by a process that is killed.
  */
@@ -40,7 +40,6 @@ interface Sector {
 interface SizeChange {
   readonly sequence: number;
   readonly size: number;
-  forgotten: boolean;
 }
 
 /** What survives of the changes to one file. */
@@ -105,11 +104,8 @@ export class FileContent {
   wroteDurably(sequence: number, offset: number, size: number): void {
     if (size === 0) return;
     const end = offset + size;
-    const upToNow = this.#sizeChanges.filter(change => change.sequence <= sequence);
-    if (this.#platterSize < end || upToNow.some(change => change.size < end)) {
-      for (const change of upToNow) change.forgotten = false;
-      this.#settleSize(sequence);
-    }
+    const isShort = (change: SizeChange): boolean => change.sequence <= sequence && change.size < end;
+    if (this.#platterSize < end || this.#sizeChanges.some(isShort)) this.#settleSize(sequence);
     for (let number = firstSector(offset); number < endSector(end); number++) {
       const sector = this.#sectors.get(number);
       if (sector !== undefined) this.#settleSector(number, sector, sequence);
@@ -118,9 +114,8 @@ export class FileContent {
 
   /** A sync or durable write failed: what was changed up to then will not be tried again. */
   syncFailed(sequence: number): void {
-    for (const change of this.#sizeChanges) if (change.sequence <= sequence) change.forgotten = true;
     for (const { versions } of this.#sectors.values()) {
-      for (const version of versions) if (version.sequence <= sequence) version.forgotten = true;
+      for (const version of versions) if (!version.cut && version.sequence <= sequence) version.forgotten = true;
     }
   }
 
@@ -130,7 +125,7 @@ export class FileContent {
     copy.#size = this.#size;
     copy.#platterSize = this.#platterSize;
     copy.#sequence = this.#sequence;
-    copy.#sizeChanges = this.#sizeChanges.map(change => ({ ...change }));
+    copy.#sizeChanges = [...this.#sizeChanges];
     for (const [number, { platter, versions }] of this.#sectors) {
       copy.#sectors.set(number, { platter, versions: versions.map(version => ({ ...version })) });
     }
@@ -182,12 +177,12 @@ export class FileContent {
 
   #setSize(size: number): void {
     this.#size = size;
-    this.#sizeChanges.push({ sequence: this.#sequence, size, forgotten: false });
+    this.#sizeChanges.push({ sequence: this.#sequence, size });
   }
 
   /** The newest size up to a change is on the platter, and with it what truncates did to the bytes. */
   #settleSize(sequence: number): void {
-    const last = lastSettled(this.#sizeChanges, sequence);
+    const last = this.#sizeChanges.findLastIndex(change => change.sequence <= sequence);
     const change = this.#sizeChanges[last];
     if (change === undefined) return;
     this.#platterSize = change.size;
@@ -199,7 +194,7 @@ export class FileContent {
   }
 
   #settleSector(number: number, sector: Sector, sequence: number): void {
-    const last = lastSettled(sector.versions, sequence);
+    const last = sector.versions.findLastIndex(version => version.sequence <= sequence && !version.forgotten);
     if (last !== -1) this.#drop(number, sector, last);
   }
 
@@ -226,10 +221,6 @@ function firstSector(offset: number): number {
 
 function endSector(end: number): number {
   return Math.ceil(end / SECTOR_SIZE);
-}
-
-function lastSettled(changes: readonly { sequence: number; forgotten: boolean }[], sequence: number): number {
-  return changes.findLastIndex(change => change.sequence <= sequence && !change.forgotten);
 }
 
 /** How many of `count` changes, the first ones, survive. */

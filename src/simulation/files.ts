@@ -94,6 +94,11 @@ export class SimulatedFiles implements Files, Performer {
     this.#stopAt = operation;
   }
 
+  /** A process on an independent copy of the disk, as the system shows it at this moment. */
+  snapshot(): SimulatedFiles {
+    return new SimulatedFiles({ ...this.#options, disk: this.disk.clone().disk });
+  }
+
   /** The process ends; another one finds everything that this one gave to the operating system. */
   kill(random: SeededRandom): SimulatedFiles {
     return new SimulatedFiles({ ...this.#options, disk: this.#diskLeft(random) });
@@ -258,7 +263,8 @@ export class SimulatedFiles implements Files, Performer {
     const { kind, path, size = 0 } = operation;
     try {
       if (fault === undefined) return { done: true, result: operation.begin(this.#place, size) };
-      if (kind === 'write') operation.begin(this.#place, this.#random.below(size + 1));
+      const all = fault === 'EIO' && this.#random.chance(0.3);
+      if (kind === 'write') operation.begin(this.#place, all ? size : this.#random.below(size + 1));
       if (kind === 'close') operation.begin(this.#place, size);
       if (fault === 'EIO') operation.failed?.();
       return { done: false, error: simulatedError(fault, path) };

@@ -35,7 +35,12 @@ export class Scheduler {
   }
 
   schedule(delayMs: number, run: () => void): Timer {
-    const event = this.#queue.add(this.#nowMs + Math.max(0, delayMs), run);
+    return this.scheduleAt(this.#nowMs + delayMs, run);
+  }
+
+  /** Events of one time come in the order in which they were scheduled. */
+  scheduleAt(timeMs: number, run: () => void): Timer {
+    const event = this.#queue.add(Math.max(this.#nowMs, timeMs), run);
     return {
       cancel: () => {
         event.run = undefined;

@@ -39,7 +39,7 @@ export class Wire {
     const { scheduler } = this.#routes;
     const arrivalMs = scheduler.nowMs + this.#routes.latencyMs(this.#from, this.#to);
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, arrivalMs);
-    scheduler.schedule(this.#lastArrivalMs - scheduler.nowMs, arrive);
+    scheduler.scheduleAt(this.#lastArrivalMs, arrive);
   }
 
   #flush(): void {

@@ -167,7 +167,7 @@ function pragma(name: string, value: string | undefined): Verdict {
 /** `PRAGMA cache_size`: pages if positive, KiB if negative. */
 function cacheBytes(value: string): number {
   // As SQLite reads it: what follows the digits does not matter.
-  const number = Number(/^[+-]?\d+|^0x[0-9a-f]+/.exec(value)?.[0] ?? 0);
+  const number = Number(/^0x[0-9a-f]+|^[+-]?\d+/.exec(value)?.[0] ?? 0);
   return number >= 0 ? number * 4096 : -number * 1024;
 }
 
@@ -179,6 +179,8 @@ function table(heap: Heap, name: Pointer, schema: Pointer): Verdict {
     if (text === 'sqlite_dbpage') return DENIED;
     if (text === 'pragma_optimize') return MAY_WRITE;
     if (text === 'sqlite_stmt' || text.startsWith('pragma_')) return SESSION;
+    // ALTER TABLE ... RENAME looks for temporary views and triggers that have to follow.
+    if (text === 'sqlite_temp_master') return SESSION;
   }
   return isTemp(heap, schema) ? STICKY : ALLOWED;
 }

@@ -12,6 +12,7 @@ import {
   DBCONFIG_DQS_DDL,
   DBCONFIG_DQS_DML,
   DBCONFIG_ENABLE_FKEY,
+  DBSTATUS_DEFERRED_FKS,
   LIMIT_LENGTH,
   LIMIT_LIKE_PATTERN_LENGTH,
   OPEN_READWRITE_CREATE,
@@ -38,8 +39,17 @@ import type { Pointer } from './wasm.ts';
  */
 export type Role = 'shared' | 'session';
 
+/** What `last_insert_rowid()`, `changes()` and `total_changes()` give a client. */
+export interface ClientCounters {
+  readonly lastInsertId: bigint;
+  readonly changes: number;
+  readonly totalChanges: number;
+}
+
 /** LIKE and GLOB patterns recurse on the native stack: 24 kB of pattern overflow it. */
 const MAX_PATTERN_LENGTH = 1000;
+/** Page cache of temporary tables: SQLite's usual one. This build's, 16 MiB, is too much of a heap that all share. */
+const TEMP_CACHE_KIB = 2000;
 
 const encoder = new TextEncoder();
 
@@ -59,6 +69,10 @@ export class Connection {
   #schemaProbe: Statement | undefined = undefined;
   /** Compiled here and not finalized. SQLite knows of more: virtual tables have some, which are theirs to finalize. */
   readonly statements: Set<Statement> = new Set();
+  /** The client's counters, and SQLite's when the statement began. */
+  #counters: ClientCounters = { lastInsertId: 0n, changes: 0, totalChanges: 0 };
+  #changesBefore = 0;
+  #totalBefore = 0;
   /** Closed: its statements are gone. */
   closed = false;
 
@@ -100,8 +114,9 @@ export class Connection {
     this.execute(
       `PRAGMA page_size=4096; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA temp_store=1;
        PRAGMA hard_heap_limit=${sqlite.limits.heapBytes}; PRAGMA cache_size=-${sqlite.limits.cacheKib};
-       PRAGMA temp.cache_size=-${sqlite.limits.cacheKib}`,
+       PRAGMA temp.cache_size=-${TEMP_CACHE_KIB}`,
     );
+    if (this.role === 'session') sqlite.defineCounters(this.pointer);
     exports.sqlite3_progress_handler(this.pointer, sqlite.progressOpcodes, sqlite.progressCallback, 0);
   }
 
@@ -116,6 +131,42 @@ export class Connection {
 
   get changes(): number {
     return this.sqlite.exports.sqlite3_changes(this.pointer);
+  }
+
+  /**
+   * Takes over a client's counters before a statement. Some of the client's statements have run elsewhere, so
+   * SQLite's own counters tell only what happens from here on.
+   */
+  startCounting(client: ClientCounters): void {
+    this.#counters = client;
+    this.#changesBefore = this.changes;
+    this.#totalBefore = this.totalChanges;
+    this.lastInsertRowid = client.lastInsertId;
+  }
+
+  /**
+   * `changes()` as the client should see it while a statement runs: SQLite's, once something has set it (a statement
+   * in a trigger), else the client's.
+   */
+  get clientChanges(): number {
+    const now = this.changes;
+    return now === this.#changesBefore && this.totalChanges === this.#totalBefore ? this.#counters.changes : now;
+  }
+
+  /** `total_changes()` as the client should see it. */
+  get clientTotalChanges(): number {
+    return this.#counters.totalChanges + this.totalChanges - this.#totalBefore;
+  }
+
+  get totalChanges(): number {
+    return this.sqlite.exports.sqlite3_total_changes(this.pointer);
+  }
+
+  /** Foreign keys are violated that will be checked at the commit. */
+  get hasDeferredViolations(): boolean {
+    const { exports, heap, out } = this.sqlite;
+    exports.sqlite3_db_status(this.pointer, DBSTATUS_DEFERRED_FKS, out, out + 4, 0);
+    return heap.uint32(out) !== 0;
   }
 
   get lastInsertRowid(): bigint {

@@ -43,7 +43,14 @@ const scenarios: Readonly<Record<string, readonly string[]>> = {
     'COMMIT',
     'SELECT count(*), sum(length(v)), min(k), max(k) FROM t',
   ],
-  'ROLLBACK after a spill': [TABLE, bulk(50, 500), 'BEGIN', bulk(200, 3000, 100), 'DELETE FROM t WHERE id < 30', 'ROLLBACK'],
+  'ROLLBACK after a spill': [
+    TABLE,
+    bulk(50, 500),
+    'BEGIN',
+    bulk(200, 3000, 100),
+    'DELETE FROM t WHERE id < 30',
+    'ROLLBACK',
+  ],
   'savepoints, nested, released and taken back, with spills': [
     TABLE,
     bulk(20, 100),
@@ -212,7 +219,7 @@ const scenarios: Readonly<Record<string, readonly string[]>> = {
     "UPDATE j SET doc = json_set(doc, '$.o.new', json('[1,2]'), '$.n', -1) WHERE id % 100 = 0",
     "SELECT count(*) FROM j, json_each(j.doc, '$.tags') AS tag WHERE tag.value = 't1'",
     "SELECT doc FROM j WHERE doc ->> 'n' = -1 ORDER BY id",
-    "SELECT json_group_array(id) FROM j WHERE id < 5",
+    'SELECT json_group_array(id) FROM j WHERE id < 5',
     "SELECT json('{bad')",
   ],
   'generated columns and WITHOUT ROWID': [
@@ -257,7 +264,7 @@ const scenarios: Readonly<Record<string, readonly string[]>> = {
     'BEGIN; DELETE FROM big WHERE id = 3; INSERT INTO big VALUES (4, zeroblob(500000)); UPDATE big SET v = v || v WHERE id = 1',
     'SELECT id, length(v) FROM big',
     'COMMIT',
-    "SELECT id, hex(substr(v, -10)) FROM big ORDER BY id",
+    'SELECT id, hex(substr(v, -10)) FROM big ORDER BY id',
     'CREATE TABLE wide(' + Array.from({ length: 600 }, (_, i) => `c${i} DEFAULT ${i}`).join(', ') + ')',
     'INSERT INTO wide(c0) VALUES (1), (2)',
     'SELECT c0, c1, c599 FROM wide',

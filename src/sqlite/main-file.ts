@@ -27,7 +27,7 @@ export class MainFile {
   published = 0;
   /** SQLite has the file open. */
   isOpen = false;
-  /** The pager is in a state that only closing the connection mends. */
+  /** SQLite is in a state that only closing the connection mends. */
   unusable = false;
 
   constructor(store: PageStore) {

@@ -183,9 +183,9 @@ export function stepAll(statement: Statement): Row[] {
 
 /** Runs the statements of a text as a client's. Gives the rows of all of them. */
 export function run(connection: Connection, sql: string): Row[] {
-  const text = utf8(sql);
+  const text = utf8(sql.trimEnd());
   const rows: Row[] = [];
-  for (let offset = 0; ;) {
+  for (let offset = 0; offset < text.length;) {
     const { statement, tail } = connection.prepare(text, offset);
     if (statement === undefined) return rows;
     try {
@@ -195,6 +195,7 @@ export function run(connection: Connection, sql: string): Row[] {
     }
     offset = tail;
   }
+  return rows;
 }
 
 /** The first column of the first row. */

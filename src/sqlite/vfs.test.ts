@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { PAGE_SIZE, readUint32, writeUint32 } from '../pages/index.ts';
+import { LOCK_BYTE_PAGE, PAGE_SIZE, PageSlabs, PageStore, readUint32, writeUint32 } from '../pages/index.ts';
 import {
   LOCK_NONE,
   LOCK_RESERVED,
@@ -16,6 +16,7 @@ import {
   SQLITE_OK,
   SQLITE_ROW,
   SqliteError,
+  type Connection,
 } from './index.ts';
 import {
   attempt,
@@ -31,6 +32,7 @@ import {
   RawFile,
   run,
   stateOf,
+  stepAll,
   trusted,
   value,
   World,
@@ -108,14 +110,14 @@ describe('open and close', () => {
   test('what virtual tables have compiled is theirs: closing does not free it twice', () => {
     fresh();
     const writer = world.connect();
-    run(writer, "CREATE VIRTUAL TABLE f USING fts5(a); CREATE VIRTUAL TABLE r USING rtree(id, x, y)");
+    run(writer, 'CREATE VIRTUAL TABLE f USING fts5(a); CREATE VIRTUAL TABLE r USING rtree(id, x, y)');
     for (let round = 0; round < 50; round++) {
       const connection = world.connect();
-      // Statements of ours that are left open are finalized all the same.
-      prepare(connection, 'SELECT * FROM f, r').step();
       run(connection, `INSERT INTO f VALUES ('some words ${round}'); INSERT INTO r VALUES (${round}, 0, ${round})`);
       assert.equal(value(connection, "SELECT count(*) FROM f WHERE f MATCH 'words'"), round + 1);
       assert.equal(value(connection, 'SELECT count(*) FROM r WHERE y >= 0'), round + 1);
+      // Statements of ours that are left open are finalized all the same.
+      prepare(connection, 'SELECT * FROM f, r').step();
       connection.close();
     }
     assert.equal(value(writer, "SELECT count(*) FROM f WHERE f MATCH 'some'"), 50);
@@ -251,6 +253,34 @@ describe('read', () => {
     file.unlock(LOCK_NONE);
     file.free();
     assert.equal(store.size, 2);
+  });
+
+  test('a writer reads back page 1 as it wrote it, and it counts only if it differs from that of the base', () => {
+    fresh();
+    const connection = world.connect();
+    run(connection, 'CREATE TABLE t(a)');
+    const file = new RawFile(connection);
+    file.lock(LOCK_SHARED);
+    file.lock(LOCK_RESERVED);
+    const base = file.read(0, PAGE_SIZE).bytes;
+    const written = Buffer.from(base);
+    writeUint32(written, 24, 0x01010101);
+    writeUint32(written, 92, 0x01010101);
+    assert.equal(file.write(0, written), SQLITE_OK);
+    assert.equal(connection.file.set!.pageCount, 0, 'nothing but counters');
+    assert.deepEqual(file.read(0, PAGE_SIZE).bytes, base);
+    for (const offset of [28, 36, 40, 60, 99, 100, 1000, PAGE_SIZE - 1]) {
+      const changed = Buffer.from(written);
+      changed[offset]! ^= 1;
+      assert.equal(file.write(0, changed), SQLITE_OK);
+      const isCounted = offset !== 99; // SQLite's version number is one of the counters
+      assert.equal(connection.file.set!.pageCount, isCounted ? 1 : 0, `byte ${offset}`);
+      assert.deepEqual(file.read(0, PAGE_SIZE).bytes, isCounted ? changed : base);
+      assert.equal(file.write(0, written), SQLITE_OK);
+      assert.equal(connection.file.set!.pageCount, 0, 'as before again');
+    }
+    file.unlock(LOCK_NONE);
+    file.free();
   });
 
   test('a read across pages is refused', () => {
@@ -473,6 +503,25 @@ describe('lock and unlock', () => {
     }
   });
 
+  test('a statement that read the schema of the other view as it ran does not mislead the next compilation', () => {
+    const { store } = fresh();
+    const connection = world.connect();
+    run(connection, 'CREATE TABLE t(a); INSERT INTO t VALUES (1)');
+    commitAll(store);
+    const kept = prepare(connection, 'SELECT * FROM t');
+    for (let round = 1; round <= 3; round++) {
+      connection.lookAt('newest');
+      run(connection, `ALTER TABLE t ADD COLUMN c${round} DEFAULT ${round}`);
+      prepare(connection, `SELECT c${round} FROM t`).finalize();
+      connection.lookAt('committed');
+      assert.equal(stepAll(kept)[0]!.length, round);
+      kept.reset();
+      connection.lookAt('newest');
+      prepare(connection, `SELECT c${round} FROM t`).finalize();
+      commitAll(store);
+    }
+  });
+
   test('a schema that could not be read is read again by the next statement', () => {
     fresh();
     const writer = world.connect();
@@ -641,27 +690,22 @@ describe('page 1', () => {
 
   test('no page cache outlives a transaction that published nothing', () => {
     const { store } = fresh();
-    const [a, b, c] = [world.connect(), world.connect(), world.connect()];
-    run(a, `CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t SELECT value, 0 FROM ${numbers(1000)}`);
-    const sum = (connection: typeof a): unknown => value(connection, 'SELECT sum(b) FROM t');
+    const connections = [world.connect(), world.connect()];
+    run(connections[0]!, 'CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t VALUES (1, 0)');
     let expected = 0;
-    const nothing = 'PRAGMA user_version = 0';
-    // All orders in which three connections do nothing, write, or only read.
-    for (let code = 0; code < 3 ** 5; code++) {
-      let rest = code;
-      for (const connection of [a, b, c, b, a]) {
-        const action = rest % 3;
-        rest = (rest - action) / 3;
-        if (action === 0) run(connection, nothing);
-        if (action === 1) {
-          expected++;
-          run(connection, `UPDATE t SET b = b + 1 WHERE a = ${1 + (code % 1000)}`);
-        }
-        assert.equal(sum(connection), expected);
+    const check = (connection: Connection): void => assert.equal(value(connection, 'SELECT b FROM t'), expected);
+    // All orders in which two connections do nothing, write, or read.
+    for (let code = 0; code < 6 ** 4; code++) {
+      for (let rest = code, i = 0; i < 4; i++, rest = Math.floor(rest / 6)) {
+        const connection = connections[rest % 2]!;
+        const action = (rest >> 1) % 3;
+        if (action === 0) run(connection, 'PRAGMA user_version = 0');
+        else if (action === 1) run(connection, `UPDATE t SET b = ${++expected}`);
+        else check(connection);
       }
+      for (const connection of connections) check(connection);
       if (code % 7 === 0) commitAll(store);
     }
-    for (const connection of [a, b, c]) assert.equal(sum(connection), expected);
   });
 
   test('no page cache outlives an undo, although stored counters come back', () => {
@@ -745,6 +789,63 @@ describe('holes', () => {
       assert.equal(value(connection, 'PRAGMA integrity_check'), 'ok');
     }
     world.closeAndCheck();
+  });
+});
+
+/** Slabs that give one image of zeros for many pages: a database of a gibibyte takes no memory. */
+class ThinSlabs extends PageSlabs {
+  readonly #zeros = super.allocate();
+  thin = false;
+
+  override allocate(): number {
+    return this.thin ? this.#zeros : super.allocate();
+  }
+
+  override free(image: number): void {
+    if (image !== this.#zeros) super.free(image);
+  }
+}
+
+describe('the lock-byte page', () => {
+  test('is never written, whichever way a database grows over it, and shrinks', () => {
+    fresh();
+    const slabs = new ThinSlabs();
+    const store = new PageStore(slabs);
+    const setUp = world.connect({ store });
+    run(setUp, 'CREATE TABLE t(a INTEGER PRIMARY KEY, b)');
+    setUp.close();
+    // Unused pages up to the one before it.
+    const set = store.begin();
+    const first = slabs.view(set.write(1));
+    first.set(slabs.view(store.imageAt(1, store.newest)));
+    writeUint32(first, 28, LOCK_BYTE_PAGE - 2);
+    set.truncate(LOCK_BYTE_PAGE - 2);
+    slabs.thin = true;
+    store.publish(set);
+    slabs.thin = false;
+    commitAll(store);
+
+    const offsets: number[] = [];
+    world.sqlite.vfs.fault = (callback, offset, isMain) => {
+      if (isMain && (callback === 'read' || callback === 'write')) offsets.push(offset / PAGE_SIZE + 1);
+      return undefined;
+    };
+    const writer = world.connect({ store, cachePages: 5 });
+    for (let i = 1; i <= 5; i++) run(writer, `INSERT INTO t VALUES (${i}, zeroblob(4000 * ${i}))`);
+    const beyond = store.size - LOCK_BYTE_PAGE;
+    assert.ok(beyond > 10);
+    const batch = store.seal();
+    assert.deepEqual(
+      [...batch.pages].sort((a, b) => a - b),
+      [1, 2, LOCK_BYTE_PAGE - 1, ...Array.from({ length: beyond }, (_, i) => LOCK_BYTE_PAGE + 1 + i)],
+    );
+    store.commit();
+    const reader = world.connect({ store, view: 'committed', cachePages: 5 });
+    assert.deepEqual(run(reader, 'SELECT count(*), sum(length(b)) FROM t'), [[5, 60_000]]);
+    run(writer, 'BEGIN; INSERT INTO t VALUES (6, zeroblob(100000)); ROLLBACK; DELETE FROM t WHERE a > 1');
+    assert.deepEqual(run(writer, 'SELECT count(*), sum(length(b)) FROM t'), [[1, 4000]]);
+    world.sqlite.vfs.fault = undefined;
+    assert.ok(offsets.includes(LOCK_BYTE_PAGE + 1) && !offsets.includes(LOCK_BYTE_PAGE));
   });
 });
 

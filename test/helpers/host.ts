@@ -4,7 +4,18 @@
  */
 
 import { nodeHost, sameBytes } from '../../src/host/node.ts';
-import type { Clock, File, Files, Host, OpenOptions, Timer } from '../../src/host/types.ts';
+import type {
+  Clock,
+  Connection,
+  ConnectionHandlers,
+  File,
+  Files,
+  Host,
+  Listener,
+  Net,
+  OpenOptions,
+  Timer,
+} from '../../src/host/types.ts';
 import { until } from './wait.ts';
 
 interface PendingTimer {
@@ -19,13 +30,20 @@ export class LeapingClock implements Clock {
   readonly #timers = new Set<PendingTimer>();
   #aheadMs = 0;
   #frozenMs: number | undefined = undefined;
+  #hurryMs = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   monotonicMs(): number {
+    this.#aheadMs += this.#hurryMs;
     return (this.#frozenMs ?? this.#clock.monotonicMs()) + this.#aheadMs;
+  }
+
+  /** Each look at the clock finds it so much later: everything seems to take long. */
+  hurry(ms: number): void {
+    this.#hurryMs = ms;
   }
 
   wallMs(): number {
@@ -157,11 +175,45 @@ export class HeldFiles implements Files {
   }
 }
 
+/** Knows the connections that were accepted. */
+export class WatchedNet implements Net {
+  readonly #net: Net;
+  readonly accepted: Set<Connection> = new Set();
+
+  constructor(net: Net) {
+    this.#net = net;
+  }
+
+  listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
+    return this.#net.listen(address, connection => {
+      this.accepted.add(connection);
+      const handlers = accept(connection);
+      const closed = handlers.closed.bind(handlers);
+      handlers.closed = error => {
+        this.accepted.delete(connection);
+        closed(error);
+      };
+      return handlers;
+    });
+  }
+
+  connect(address: string, timeoutMs: number): ReturnType<Net['connect']> {
+    return this.#net.connect(address, timeoutMs);
+  }
+
+  /** Bytes that the operating system has not taken, of all connections. */
+  get pendingBytes(): number {
+    let bytes = 0;
+    for (const connection of this.accepted) bytes += connection.pendingBytes;
+    return bytes;
+  }
+}
+
 export class TestHost implements Host {
   readonly clock: LeapingClock;
   readonly files: HeldFiles;
   readonly random: Host['random'];
-  readonly net: Host['net'];
+  readonly net: WatchedNet;
   readonly sameBytes: Host['sameBytes'] = sameBytes;
 
   constructor() {
@@ -169,6 +221,6 @@ export class TestHost implements Host {
     this.clock = new LeapingClock(clock);
     this.files = new HeldFiles(files);
     this.random = random;
-    this.net = net;
+    this.net = new WatchedNet(net);
   }
 }

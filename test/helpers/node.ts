@@ -195,3 +195,18 @@ function recorder(log: LogRecord[]): Logger {
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), fatal: at('fatal') };
 }
+
+/** The next step of any statement fails as a trap in WebAssembly does. */
+export function breakSqlite({ engine }: TestNode): void {
+  const { sqlite } = engine;
+  const trap = new Error('unreachable');
+  trap.name = 'RuntimeError';
+  const exports = Object.create(sqlite.exports, {
+    sqlite3_step: {
+      value: () => {
+        throw trap;
+      },
+    },
+  }) as typeof sqlite.exports;
+  Object.assign(sqlite, { exports });
+}

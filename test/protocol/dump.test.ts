@@ -1,7 +1,7 @@
 /** DUMP: the files of a database (wire spec sections 3.12 and 4.5), opened by stock SQLite. */
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import init from '@sqlite.org/sqlite-wasm';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import type { DumpedFile } from '../../src/wire/index.ts';
@@ -13,6 +13,8 @@ let server: TestNode;
 before(async () => {
   server = await TestNode.start();
 });
+// What a test that failed holds back would stop the others too.
+afterEach(() => server.host.files.release());
 after(() => server.close());
 
 const dump = (name: string | Uint8Array) =>

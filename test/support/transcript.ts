@@ -72,13 +72,16 @@ function format(cases: readonly Case[]): string {
 }
 
 /** Runs the cases of a file in order and compares all that came out at the end. */
-export async function playTranscript(file: string, play: (input: readonly string[]) => Promise<string>): Promise<void> {
+export async function playTranscript(
+  file: string,
+  play: (input: readonly string[], comments: readonly string[]) => Promise<string>,
+): Promise<void> {
   const source = path.join(ROOT, file);
   const cases = parse(readFileSync(source, 'utf8'));
   assert.ok(cases.length > 0, `${file} has cases`);
   const actual: Case[] = [];
   for (const one of cases) {
-    actual.push(one.input.length === 0 ? one : { ...one, expected: (await play(one.input)).trimEnd() });
+    actual.push(one.input.length === 0 ? one : { ...one, expected: (await play(one.input, one.comments)).trimEnd() });
   }
   if (rewriting) writeFileSync(source, format(actual));
   else assert.equal(format(actual), format(cases), `${file} (npm run rewrite, then look at the difference)`);

@@ -182,6 +182,10 @@ export class WireClient {
     return resultOf(await this.call({ kind: 'exec', database: 0, statement, parameters: bind(parameters) }));
   }
 
+  async queryPrepared(statement: number, ...parameters: readonly Bound[]): Promise<Rows> {
+    return rowsOf(await this.answer({ kind: 'query', database: 0, statement, parameters: bind(parameters) }));
+  }
+
   /** Sends a request and forgets about it: for answers that nobody reads. */
   send(request: Request): void {
     encodeRequest(this.#writer, request);
@@ -281,7 +285,7 @@ function parameterOf(value: Bound): ParameterValue {
     case 'bigint':
       return { type: valueType.integer, value };
     case 'number':
-      return Number.isInteger(value) && !Object.is(value, -0)
+      return Number.isSafeInteger(value) && !Object.is(value, -0)
         ? { type: valueType.integer, value: BigInt(value) }
         : { type: valueType.float, value };
     case 'string':

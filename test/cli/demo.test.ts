@@ -1,0 +1,83 @@
+/** The first thing that people run: `npm run demo`, from a fresh copy of the sources, and what it tells to try next. */
+
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { Child, run } from '../support/child.ts';
+import { MAIN, ROOT } from '../support/paths.ts';
+import { canListen, freePort } from '../support/ports.ts';
+import { temporaryDirectory, type Scope } from '../support/temporary.ts';
+import { playTranscript } from '../support/transcript.ts';
+
+const BUILD_AND_RUN_MS = 60_000;
+
+/** The sources as a checkout has them: nothing is built. */
+function cleanCopy(scope: Scope): string {
+  const copy = temporaryDirectory(scope);
+  const left = new Set(['.git', 'node_modules', 'dist']);
+  for (const name of readdirSync(ROOT)) {
+    if (!left.has(name)) cpSync(path.join(ROOT, name), path.join(copy, name), { recursive: true });
+  }
+  symlinkSync(path.join(ROOT, 'node_modules'), path.join(copy, 'node_modules'));
+  return copy;
+}
+
+function withoutAccidents(output: string, port: number): string {
+  return output.replaceAll(String(port), '<port>').replaceAll(/\S*dqlite-demo-\w+/g, '<folder>');
+}
+
+test('demo --once from a clean copy; demo serves until Ctrl-C, and what it suggests works', async t => {
+  const copy = cleanCopy(t);
+  await playTranscript('test/cli/demo.txt', async ([line]) => {
+    const port = await freePort();
+    if (line === 'demo --once') {
+      const { code, stdout, stderr } = await run(
+        t,
+        'npm',
+        ['run', '-s', 'demo', '--', '--once', '--port', String(port)],
+        { cwd: copy, deadlineMs: BUILD_AND_RUN_MS },
+      );
+      assert.equal(code, 0, stdout + stderr);
+      assertGone(stdout);
+      assert.ok(await canListen(port));
+      return withoutAccidents(stdout, port);
+    }
+    const child = new Child(t, process.execPath, [MAIN, 'demo', '--port', String(port)]);
+    await child.line(/^Ctrl-C ends it/, 10_000);
+    await tryProgram(t, copy, child.stdout);
+    child.signal('SIGINT');
+    assert.deepEqual(await child.end(5000), { code: 0, signal: null });
+    assertGone(child.stdout);
+    return withoutAccidents(child.stdout, port);
+  });
+});
+
+function assertGone(stdout: string): void {
+  const folder = /its data is in (\S+)$/m.exec(stdout)?.[1];
+  assert.ok(folder !== undefined, stdout);
+  assert.ok(!existsSync(folder), `${folder} is removed`);
+}
+
+/** Runs the program that the demo prints, as it stands there. */
+async function tryProgram(scope: Scope, copy: string, stdout: string): Promise<void> {
+  const program = /or from a program:\n\n([\s\S]*?)\n\n/.exec(stdout)?.[1];
+  assert.ok(program !== undefined, stdout);
+  const file = path.join(copy, 'tried.mjs');
+  writeFileSync(file, `${program}\ndb.close();\n`);
+  const { code, stdout: printed, stderr } = await run(scope, process.execPath, [file]);
+  assert.equal(code, 0, stderr);
+  assert.match(printed, /'Neptune', 1846, 24622, +16/);
+}
+
+test('the demo on a port that is taken', async t => {
+  const port = await freePort();
+  const first = new Child(t, process.execPath, [MAIN, 'demo', '--port', String(port)]);
+  await first.line(/^Ctrl-C ends it/, 10_000);
+  const { code, stdout, stderr } = await run(t, process.execPath, [MAIN, 'demo', '--once', '--port', String(port)]);
+  assert.equal(code, 1);
+  assert.equal(stdout, '');
+  assert.match(stderr, new RegExp(`^dqlite-node: cannot listen on 127\\.0\\.0\\.1:${port}: .*\\n {2}hint: `));
+  first.signal('SIGTERM');
+  assert.deepEqual(await first.end(5000), { code: 0, signal: null });
+});
