@@ -28,9 +28,8 @@ export function stderrLogger(level: LogLevel): Logger {
 
 function textOf(value: unknown): string {
   if (value instanceof Error) return value.stack ?? value.message;
-  return typeof value === 'object'
-    ? JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
-    : String(value);
+  if (typeof value === 'string') return value;
+  return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner)) ?? '';
 }
 
 function quoted(text: string): string {

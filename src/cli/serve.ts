@@ -51,7 +51,7 @@ export async function serve(args: string[]): Promise<number> {
   const dir = neededOption('dir', values.dir);
   if (id === undefined) throw new UsageError('--id is needed', USAGE);
   checkAddress(bind === undefined ? 'address' : 'bind', bind ?? address);
-  const number = (name: keyof typeof OPTIONS & keyof typeof values, min: number, max: number): number | undefined =>
+  const number = (name: keyof typeof OPTIONS, min: number, max: number): number | undefined =>
     numberOption(name, values[name] as string | undefined, [min, max], USAGE);
   const level = values['log-level'] ?? 'info';
   if (!LOG_LEVELS.includes(level as LogLevel)) {

@@ -21,9 +21,7 @@ export function readOptions<Options extends NonNullable<ParseArgsConfig['options
   usage: string,
 ): ReturnType<typeof parseArgs<{ args: string[]; options: Options; strict: true }>>['values'] {
   try {
-    return parseArgs({ args, options, strict: true, allowPositionals: false }).values as ReturnType<
-      typeof parseArgs<{ args: string[]; options: Options; strict: true }>
-    >['values'];
+    return parseArgs({ args, options, strict: true, allowPositionals: false }).values;
   } catch (error) {
     // Node goes on to explain how to pass a positional argument, which no command here takes.
     throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);

@@ -20,6 +20,7 @@ import {
   InstanceBroken,
   LOCK_SHARED,
   SQLITE_BUSY_SNAPSHOT,
+  SQLITE_CONSTRAINT,
   SQLITE_DONE,
   SQLITE_ERROR,
   SQLITE_INTERRUPT,
@@ -609,20 +610,27 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   /** Runs a write with RETURNING inside a savepoint, so that it can be taken back once its rows are known. */
   #runReturning(connection: Connection, statement: Statement, spool: Writer | undefined): void {
     connection.execute(`SAVEPOINT ${RETURNING_SAVEPOINT}`);
+    let failure: SqliteError | undefined;
     try {
       this.#collect(statement, spool);
-      statement.reset();
+    } catch (error) {
+      if (!(error instanceof SqliteError)) throw error;
+      failure = error;
+    }
+    statement.reset();
+    // Some errors have ended the whole transaction already.
+    if (failure !== undefined && connection.autocommit) throw failure;
+    try {
+      // A violated constraint has undone what it should: everything, or with OR FAIL nothing.
+      if (failure !== undefined && !isConstraint(failure)) throw failure;
       // In autocommit this is the commit, which may fail: deferred foreign keys.
       connection.execute(`RELEASE ${RETURNING_SAVEPOINT}`);
     } catch (error) {
       if (!(error instanceof SqliteError)) throw error;
-      statement.reset();
-      // Some errors have ended the whole transaction already.
-      if (!connection.autocommit) {
-        connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
-      }
-      throw error;
+      connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
+      throw failure ?? error;
     }
+    if (failure !== undefined) throw failure;
   }
 
   /** A read on the client's own connection: inside a transaction, or with connection state. */
@@ -780,4 +788,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
 function onlyStatement(): SqliteError {
   return new SqliteError(SQLITE_ERROR, 'PRAGMA delete_database must be the only statement run in the transaction.');
+}
+
+function isConstraint({ code }: SqliteError): boolean {
+  return (code & 0xff) === SQLITE_CONSTRAINT;
 }

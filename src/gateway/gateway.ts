@@ -7,7 +7,8 @@
  */
 
 import type { Clock } from '../host/types.ts';
-import { DecodeError, Writer } from '../lib/bytes.ts';
+import type { Writer } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/bytes.ts';
 import { unreachable } from '../lib/assert.ts';
 import type { Change, Configuration, RaftErrorCode, ServerId } from '../raft/index.ts';
 import {
@@ -376,7 +377,7 @@ export class Gateway implements Answer {
     this.#source = source;
     const done = this.#fill(source);
     // Until the gate opens, the first piece is kept here: the writer belongs to everybody.
-    let held: Uint8Array | undefined;
+    let held: Uint8Array | undefined = undefined;
     let isOpen = false;
     source.gate(error => {
       isOpen = true;

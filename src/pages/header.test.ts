@@ -79,7 +79,10 @@ test('any part of a page is presented like the whole: format, counters and size,
   const whole = page.slice();
   present(whole, 0, 0, PAGE_SIZE, 0x01020304, 0x05060708);
   assert.deepEqual([whole[18], whole[19]], [1, 1]);
-  assert.deepEqual([readUint32(whole, 24), readUint32(whole, 28), readUint32(whole, 92)], [0x01020304, 0x05060708, 0x01020304]);
+  assert.deepEqual(
+    [readUint32(whole, 24), readUint32(whole, 28), readUint32(whole, 92)],
+    [0x01020304, 0x05060708, 0x01020304],
+  );
   const changed = [...whole.keys()].filter(i => whole[i] !== page[i]);
   assert.ok(changed.every(i => [18, 19, 24, 25, 26, 27, 28, 29, 30, 31, 92, 93, 94, 95].includes(i)));
   // The parts that SQLite reads, and any that does not cut a field.
@@ -100,7 +103,10 @@ test('the writer reads back its own counters', () => {
   const page = Uint8Array.from({ length: PAGE_SIZE }, (_, i) => i * 7);
   const read = page.slice();
   present(read, 0, 0, PAGE_SIZE, undefined, 99);
-  assert.deepEqual([...read.keys()].filter(i => read[i] !== page[i]), [18, 19]);
+  assert.deepEqual(
+    [...read.keys()].filter(i => read[i] !== page[i]),
+    [18, 19],
+  );
   toStored(read, 0);
   assert.deepEqual([read[18], read[19]], [2, 2]);
 });

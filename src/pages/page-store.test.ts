@@ -295,7 +295,10 @@ test('a database larger than a gibibyte: each page can be read, the lock-byte pa
   store.commit();
   grow(LOCK_BYTE_PAGE + 2, LOCK_BYTE_PAGE + 1);
   const batch = store.seal();
-  assert.deepEqual([...batch.pages].sort((a, b) => a - b), [1, LOCK_BYTE_PAGE + 1, LOCK_BYTE_PAGE + 2]);
+  assert.deepEqual(
+    [...batch.pages].sort((a, b) => a - b),
+    [1, LOCK_BYTE_PAGE + 1, LOCK_BYTE_PAGE + 2],
+  );
   assert.equal(batch.size, LOCK_BYTE_PAGE + 2);
   store.commit();
   const images = new Set<number>();

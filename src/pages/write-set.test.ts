@@ -31,7 +31,10 @@ test('writes, truncations and drops are those of a plain map', () => {
           written.delete(page);
         }
         assert.deepEqual(new Map(set.images), written);
-        assert.deepEqual([set.size, set.baseLimit, set.pageCount, slabs.used], [size, baseLimit, written.size, written.size]);
+        assert.deepEqual(
+          [set.size, set.baseLimit, set.pageCount, slabs.used],
+          [size, baseLimit, written.size, written.size],
+        );
         for (let other = 1; other <= 25; other++) assert.equal(set.imageOf(other), written.get(other));
       }
       set.discard();

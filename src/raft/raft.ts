@@ -22,7 +22,7 @@ import {
   withServer,
   type Configuration,
 } from './configuration.ts';
-import { RaftLog } from './raft-log.ts';
+import type { RaftLog } from './raft-log.ts';
 import type {
   Change,
   Entry,

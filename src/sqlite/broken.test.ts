@@ -67,10 +67,16 @@ describe('what SQLite refuses by itself, or manages', () => {
     ['full-text negations', `SELECT * FROM f WHERE f MATCH '${nested('a NOT (', 'a', ')')}'`],
     ['full-text phrases', `SELECT * FROM f WHERE f MATCH '${nested('a + ', 'a', '')}'`],
     ['tokenizers', `CREATE VIRTUAL TABLE g USING fts5(x, tokenize = '${'porter '.repeat(20_000)}')`],
-    ['windows', `SELECT 1 WINDOW w0 AS (ORDER BY 1) ${Array.from({ length: 2000 }, (_, i) => `, w${i + 1} AS (w${i})`).join('')}`],
+    [
+      'windows',
+      `SELECT 1 WINDOW w0 AS (ORDER BY 1) ${Array.from({ length: 2000 }, (_, i) => `, w${i + 1} AS (w${i})`).join('')}`,
+    ],
     ['recursive triggers', 'PRAGMA recursive_triggers = ON; INSERT INTO c VALUES (0)'],
     ['a recursive query', `SELECT count(*) FROM ${numbers(100_000)}`],
-    ['views of views', `${Array.from({ length: 600 }, (_, i) => `CREATE VIEW v${i + 1} AS SELECT * FROM ${i === 0 ? 't' : `v${i}`};`).join('')} SELECT * FROM v600`],
+    [
+      'views of views',
+      `${Array.from({ length: 600 }, (_, i) => `CREATE VIEW v${i + 1} AS SELECT * FROM ${i === 0 ? 't' : `v${i}`};`).join('')} SELECT * FROM v600`,
+    ],
   ];
 
   test('deep and long input', async () => {
@@ -83,7 +89,10 @@ describe('what SQLite refuses by itself, or manages', () => {
       run(connection, 'BEGIN');
       const result = world.sqlite.run(() => attempt(connection, sql));
       if (!connection.autocommit) run(connection, 'ROLLBACK');
-      assert.ok(result.rows !== undefined || [1, 13, 18].includes(result.code!), `${what}: ${result.code} ${result.message}`);
+      assert.ok(
+        result.rows !== undefined || [1, 13, 18].includes(result.code!),
+        `${what}: ${result.code} ${result.message}`,
+      );
     }
     assert.equal(world.sqlite.broken, undefined);
     checkIntegrity(world);
@@ -113,7 +122,10 @@ describe('an instance that breaks', () => {
     const world = await World.create();
     const { store } = world;
     const writer = world.connect({ cachePages: 5 });
-    run(writer, `CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t SELECT value, 'committed' FROM ${numbers(500)}`);
+    run(
+      writer,
+      `CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t SELECT value, 'committed' FROM ${numbers(500)}`,
+    );
     commitAll(store);
     const reader = world.connect({ view: 'committed' });
     const stream = prepare(reader, 'SELECT * FROM t');
@@ -121,7 +133,10 @@ describe('an instance that breaks', () => {
     run(writer, `UPDATE t SET b = 'executed' WHERE a < 100`);
     const pages = pagesOf(store, store.newest);
     const content = run(writer, 'SELECT * FROM t');
-    run(writer, `CREATE TEMP TABLE x AS SELECT * FROM t; BEGIN; DELETE FROM t; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(100)}`);
+    run(
+      writer,
+      `CREATE TEMP TABLE x AS SELECT * FROM t; BEGIN; DELETE FROM t; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(100)}`,
+    );
     assert.ok(writer.file.set!.pageCount > 0 && writer.file.pin !== undefined && reader.file.pin !== undefined);
 
     const { sqlite } = world;
@@ -169,7 +184,9 @@ describe('an instance that breaks', () => {
       7,
     );
     const trapping = await World.create();
-    const memory = trapping.sqlite.exports as unknown as { sqlite3_column_text(statement: number, column: number): number };
+    const memory = trapping.sqlite.exports as unknown as {
+      sqlite3_column_text(statement: number, column: number): number;
+    };
     assert.throws(
       () => trapping.sqlite.run(() => memory.sqlite3_column_text(0x7ffffff0, 0)),
       (error: unknown) => error instanceof InstanceBroken && (error.cause as Error).name === 'RuntimeError',

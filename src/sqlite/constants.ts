@@ -17,6 +17,7 @@ export const SQLITE_AUTH = 23;
 export const SQLITE_RANGE = 25;
 export const SQLITE_ROW = 100;
 export const SQLITE_DONE = 101;
+export const SQLITE_CONSTRAINT = 19;
 export const SQLITE_BUSY_SNAPSHOT = 517;
 export const SQLITE_ABORT_ROLLBACK = 516;
 export const SQLITE_IOERR_READ = 266;

@@ -32,7 +32,10 @@ if (!isMainThread && parentPort !== null) {
     generatedColumns(world.connect(), 1990),
     cascade(world.connect(), 990),
     // What was overwritten would show here: functions, collations, the file system.
-    ...run(world.connect(), `SELECT count(*), printf('%X', max(value)), upper('x'), 'B' = 'b' COLLATE NOCASE FROM ${numbers(1000)}`),
+    ...run(
+      world.connect(),
+      `SELECT count(*), printf('%X', max(value)), upper('x'), 'B' = 'b' COLLATE NOCASE FROM ${numbers(1000)}`,
+    ),
     ...run(world.connect(), 'PRAGMA integrity_check'),
   ];
   parentPort.postMessage(results);

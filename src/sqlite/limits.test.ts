@@ -11,8 +11,8 @@ import {
   SqliteError,
   type Connection,
 } from './index.ts';
+import type { attempt } from './sqlite.test.helpers.ts';
 import {
-  attempt,
   checkIntegrity,
   commitAll,
   failure,
@@ -85,10 +85,26 @@ describe('temporary files', () => {
 describe('the size of a transaction', () => {
   const cases: readonly (readonly [what: string, cachePages: number, sql: string])[] = [
     ['a statement that spills', 10, `INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}`],
-    ['a statement that is written when it commits', 5000, `INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}`],
-    ['a transaction that spills', 10, `BEGIN; UPDATE t SET b = 1; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}; COMMIT`],
-    ['a transaction that is written at its COMMIT', 5000, `BEGIN; UPDATE t SET b = 1; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}; COMMIT`],
-    ['inside a savepoint', 10, `SAVEPOINT s; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}; RELEASE s`],
+    [
+      'a statement that is written when it commits',
+      5000,
+      `INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}`,
+    ],
+    [
+      'a transaction that spills',
+      10,
+      `BEGIN; UPDATE t SET b = 1; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}; COMMIT`,
+    ],
+    [
+      'a transaction that is written at its COMMIT',
+      5000,
+      `BEGIN; UPDATE t SET b = 1; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}; COMMIT`,
+    ],
+    [
+      'inside a savepoint',
+      10,
+      `SAVEPOINT s; INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(600, 100)}; RELEASE s`,
+    ],
   ];
 
   for (const [what, cachePages, sql] of cases) {
@@ -124,7 +140,7 @@ describe('the size of a transaction', () => {
     run(connection, `INSERT INTO t VALUES (1, zeroblob(${18 * 4092}))`);
     commitAll(world.store);
     assert.equal(failure(connection, `INSERT INTO t VALUES (2, zeroblob(${19 * 4092}))`).code, SQLITE_FULL);
-    run(connection, `BEGIN; ${"UPDATE t SET b = zeroblob(73656); ".repeat(20)} COMMIT`);
+    run(connection, `BEGIN; ${'UPDATE t SET b = zeroblob(73656); '.repeat(20)} COMMIT`);
     checkIntegrity(world);
     world.closeAndCheck();
   });
@@ -133,7 +149,8 @@ describe('the size of a transaction', () => {
     const world = await World.create({ maxTransactionBytes: MIB });
     const connection = world.connect();
     run(connection, 'CREATE TABLE t(a INTEGER PRIMARY KEY, b)');
-    for (let i = 0; i < 4; i++) run(connection, `INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(200, i * 1000)}`);
+    for (let i = 0; i < 4; i++)
+      run(connection, `INSERT INTO t SELECT value, zeroblob(3000) FROM ${numbers(200, i * 1000)}`);
     run(connection, 'DELETE FROM t WHERE a % 7 = 0');
     const before = pagesOf(world.store, world.store.newest);
     assert.match(failure(connection, 'VACUUM').message, /the transaction changes more than/);
@@ -379,7 +396,10 @@ describe('long texts', () => {
     const world = await World.create();
     const [connection, other] = [world.connect(), world.connect({ ticket: false })];
     run(connection, 'CREATE TABLE t(a, b)');
-    const lines = Array.from({ length: 2000 }, (_, i) => `INSERT INTO t /* a comment; */ VALUES (${i}, 'some text; with a semicolon')`);
+    const lines = Array.from(
+      { length: 2000 },
+      (_, i) => `INSERT INTO t /* a comment; */ VALUES (${i}, 'some text; with a semicolon')`,
+    );
     const text = utf8(`BEGIN;\n${lines.join(';\n')};\nCOMMIT;`);
     assert.ok(text.length > 100 * KIB);
     let statements = 0;

@@ -8,14 +8,13 @@ import assert from 'node:assert/strict';
 import { sameBytes } from '../host/index.ts';
 import { SeededRandom } from '../lib/random.ts';
 import { PAGE_SIZE, PageSlabs, PageStore, readUint32, type Batch } from '../pages/index.ts';
+import type { Connection, Statement } from './index.ts';
 import {
-  Connection,
   LOCK_NONE,
   Sqlite,
   SQLITE_DONE,
   SQLITE_ROW,
   SqliteError,
-  Statement,
   TYPE_BLOB,
   TYPE_FLOAT,
   TYPE_INTEGER,
@@ -254,7 +253,12 @@ export function dump(execute: (sql: string) => Row[]): Row[] {
   const schema = execute('SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name');
   const tables = schema.filter(([type]) => type === 'table');
   // Rows as a set: in which order they lie is the query planner's business.
-  const contents = tables.map(([, name]) => [name!, ...execute(`SELECT * FROM "${name}"`).map(rowText).sort()]);
+  const contents = tables.map(([, name]) => [
+    name!,
+    ...execute(`SELECT * FROM "${String(name)}"`)
+      .map(rowText)
+      .sort(),
+  ]);
   return [...schema, ...contents];
 }
 

@@ -43,8 +43,14 @@ test('reads, writes and truncations anywhere are those of one array of bytes', (
           expected.set(model.subarray(offset, offset + size));
           assert.equal(whole, offset + size <= model.length || size === 0);
           assert.ok(target.subarray(10, 10 + size).equals(expected), `${size} bytes at ${offset}`);
-          assert.ok(target.subarray(0, 10).every(byte => byte === 0xee), 'nothing before');
-          assert.ok(target.subarray(10 + size).every(byte => byte === 0xee), 'nothing behind');
+          assert.ok(
+            target.subarray(0, 10).every(byte => byte === 0xee),
+            'nothing before',
+          );
+          assert.ok(
+            target.subarray(10 + size).every(byte => byte === 0xee),
+            'nothing behind',
+          );
         }
         assert.equal(file.size, model.length);
         assert.ok(budget.used % CHUNK === 0);

@@ -25,17 +25,8 @@ import {
   type Role,
   type Statement,
 } from './index.ts';
-import {
-  checkIntegrity,
-  column,
-  commitAll,
-  Follower,
-  isClean,
-  pagesOf,
-  prepare,
-  run,
-  World,
-} from './sqlite.test.helpers.ts';
+import type { World } from './sqlite.test.helpers.ts';
+import { checkIntegrity, column, commitAll, Follower, isClean, pagesOf, prepare, run } from './sqlite.test.helpers.ts';
 import type { CallbackName } from './vfs.ts';
 
 interface Client {
@@ -157,7 +148,11 @@ export class Torture {
     connection.lookAt('committed');
     if (this.#below(3) > 0) {
       this.#count('reads');
-      assert.deepEqual(this.#read(connection), this.#contents.get(version), `version ${version}, committed, was misread`);
+      assert.deepEqual(
+        this.#read(connection),
+        this.#contents.get(version),
+        `version ${version}, committed, was misread`,
+      );
     } else if (this.#contents.get(version)!.count > 0) {
       this.#count('streams');
       const statement = prepare(connection, this.#random.pick(['SELECT id FROM t', 'SELECT id FROM t ORDER BY v, k']));
@@ -227,7 +222,8 @@ export class Torture {
       // What a transaction reads is one version and its own changes.
       const { file } = client.connection;
       const content = this.#read(client.connection);
-      if (file.set === undefined) assert.deepEqual(content, this.#contents.get(file.pin!.version), 'a transaction misread');
+      if (file.set === undefined)
+        assert.deepEqual(content, this.#contents.get(file.pin!.version), 'a transaction misread');
       else assert.deepEqual(content, this.#read(client.connection));
     } else if (dice < 560) {
       this.#execute(client, this.#below(4) > 0 ? 'COMMIT' : 'ROLLBACK');
@@ -250,7 +246,10 @@ export class Torture {
     const error = this.#execute(client, this.#statement(true));
     if (isWriting || (ticket && !old)) return;
     // It may have failed before it came to writing, or had nothing to write to.
-    assert.ok([undefined, 1, SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT].includes(error?.code), `${error?.code} ${error?.message}`);
+    assert.ok(
+      [undefined, 1, SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT].includes(error?.code),
+      `${error?.code} ${error?.message}`,
+    );
     assert.ok(file.lock < LOCK_RESERVED && file.set === undefined, 'RESERVED was granted');
     if (!client.connection.autocommit && this.#below(2) === 0) this.#execute(client, 'ROLLBACK');
   }

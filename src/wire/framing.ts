@@ -5,7 +5,7 @@
  */
 
 import { assert } from '../lib/assert.ts';
-import { DecodeError, Reader, WORD_SIZE, type Writer } from '../lib/bytes.ts';
+import { Reader, WORD_SIZE, type Writer } from '../lib/bytes.ts';
 import { ByteQueue } from './byte-queue.ts';
 
 const HEADER_SIZE = WORD_SIZE;
@@ -27,12 +27,13 @@ export interface Frame {
 }
 
 /** A header announces a body above the limit. The stream cannot be read any further. */
-export class MessageTooLargeError extends DecodeError {
+export class MessageTooLargeError extends Error {
+  override readonly name = 'MessageTooLargeError';
   /** Size of the announced body in bytes. */
   readonly size: number;
 
   constructor(size: number, limit: number) {
-    super(`message body of ${size} bytes, the limit is ${limit}`, 0);
+    super(`message body of ${size} bytes, the limit is ${limit}`);
     this.size = size;
   }
 }

@@ -12,7 +12,8 @@ import { WireClient } from '../support/wire-client.ts';
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
 
 /** key=value, the value bare or a JSON string: what log collectors parse. */
-const LOGFMT = /^time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(debug|info|warn|error|fatal) msg=(?:[\w.:/@+-]+|"(?:[^"\\]|\\.)*")(?: [\w]+=(?:[\w.:/@+-]+|"(?:[^"\\]|\\.)*"))*$/;
+const LOGFMT =
+  /^time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(debug|info|warn|error|fatal) msg=(?:[\w.:/@+-]+|"(?:[^"\\]|\\.)*")(?: [\w]+=(?:[\w.:/@+-]+|"(?:[^"\\]|\\.)*"))*$/;
 
 test('prints one line, with the bound address, and leads by then', async t => {
   const directory = temporaryDirectory(t);
@@ -24,7 +25,12 @@ test('prints one line, with the bound address, and leads by then', async t => {
   await node.stop();
 
   for (const id of [1n, 0x2dc171858c3155ben]) {
-    const founder = await serve(t, { directory: temporaryDirectory(t), id, address: 'node.test:1', bind: '127.0.0.1:0' });
+    const founder = await serve(t, {
+      directory: temporaryDirectory(t),
+      id,
+      address: 'node.test:1',
+      bind: '127.0.0.1:0',
+    });
     assert.match(founder.address, /^127\.0\.0\.1:\d+$/);
     assert.notEqual(founder.port, 0);
     const client = await WireClient.connect(founder.address);

@@ -13,7 +13,8 @@ import { bind, dial, Disconnected, WireClient } from '../support/wire-client.ts'
 const DATABASE = 'stop.db';
 /** A stopped node is gone at once, whatever its clients wait for. */
 const STOP_MS = 2000;
-const ROWS_ONLY_SLOW = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, hex(zeroblob(2000)) FROM n';
+const ROWS_ONLY_SLOW =
+  'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, hex(zeroblob(2000)) FROM n';
 
 /** Inserts one row after the other until the connection ends. Gives the rows that were acknowledged. */
 async function insertUntilClosed(client: WireClient, first: number): Promise<number[]> {

@@ -24,7 +24,9 @@ async function forAll(count: number, work: (number: number) => Promise<void>): P
 async function writeAll(address: string): Promise<void> {
   await forAll(DATABASES, async number => {
     const client = await WireClient.open(address, nameOf(number));
-    await client.exec(`CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (${number}, 'tenant ${number}')`);
+    await client.exec(
+      `CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (${number}, 'tenant ${number}')`,
+    );
     client.close();
   });
 }
@@ -50,7 +52,10 @@ test(`${DATABASES} databases`, async t => {
   const first = await serve(t, { directory, args: ['--snapshot-threshold', '900', '--snapshot-trailing', '4'] });
   await writeAll(first.address);
   await first.kill();
-  assert.ok(readdirSync(directory).some(name => /^snapshot-\d+-\d+-\d+$/.test(name)), 'a part of it is in a snapshot');
+  assert.ok(
+    readdirSync(directory).some(name => /^snapshot-\d+-\d+-\d+$/.test(name)),
+    'a part of it is in a snapshot',
+  );
   await restart(t, directory);
 });
 

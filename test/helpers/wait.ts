@@ -1,7 +1,7 @@
 /** Waiting in tests: for events, with a deadline, never for a time. */
 
 /** Generous: a test that waits this long has failed. */
-export const DEADLINE_MS: number = Number(process.env["DL"] ?? 15_000);
+export const DEADLINE_MS: number = 15_000;
 
 const POLL_MS = 1;
 

@@ -29,7 +29,13 @@ async function place(t: TestContext): Promise<Place> {
 /** One node's turn. Gives what the databases hold at its end. */
 type Turn = (address: string) => Promise<void>;
 
-async function ours(t: TestContext, { address, directory }: Place, end: End, args: string[], turn: Turn): Promise<void> {
+async function ours(
+  t: TestContext,
+  { address, directory }: Place,
+  end: End,
+  args: string[],
+  turn: Turn,
+): Promise<void> {
   const node = await serve(t, { directory, id: FOUNDER_ID, address, args });
   await turn(address);
   await (end === 'stop' ? node.stop() : node.kill());

@@ -24,7 +24,10 @@ const dump = (name: string | Uint8Array) =>
 async function received(connection: Connection): Promise<readonly DumpedFile[]> {
   const response = await connection.response();
   assert.ok(response.kind === 'files');
-  return response.files.map(({ name, content }) => ({ name: Uint8Array.from(name), content: Uint8Array.from(content) }));
+  return response.files.map(({ name, content }) => ({
+    name: Uint8Array.from(name),
+    content: Uint8Array.from(content),
+  }));
 }
 
 function files(connection: Connection, name: string | Uint8Array): Promise<readonly DumpedFile[]> {

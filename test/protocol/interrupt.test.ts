@@ -26,7 +26,8 @@ async function fresh(count: number): Promise<{ readonly name: string; readonly c
 const values = async (connection: Connection): Promise<unknown[]> =>
   (await connection.query('SELECT a FROM t ORDER BY rowid')).map(([value]) => value);
 
-const MANY = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 200000) SELECT x, zeroblob(200) FROM c';
+const MANY =
+  'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 200000) SELECT x, zeroblob(200) FROM c';
 
 /** The connection is in step: the next answer is to the next request. */
 async function expectInStep(client: Connection): Promise<void> {

@@ -28,7 +28,8 @@ const values = async (connection: Connection): Promise<unknown[]> =>
 const left = (name: string, count: number): Promise<void> =>
   until(() => server.database(name).sessions.size === count, `${count} clients of ${name}`);
 
-const MANY = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000) SELECT x, zeroblob(1000) FROM c';
+const MANY =
+  'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000) SELECT x, zeroblob(1000) FROM c';
 
 test('half closed with an open transaction: rolled back, the lock goes on', async () => {
   const { clients } = await fresh(2);

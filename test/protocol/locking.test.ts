@@ -59,7 +59,10 @@ test('autocommit writes of many clients all succeed, each with its own answer', 
       for (let i = 0; i < 40; i++) {
         const id = number * 1000 + i;
         assert.deepEqual(await client.exec('INSERT INTO u VALUES (?, ?)', id, id), { lastInsertId: id, changes: 1 });
-        assert.deepEqual(await client.exec('UPDATE u SET b = -b WHERE a IN (?, ?)', id, id), { lastInsertId: id, changes: 1 });
+        assert.deepEqual(await client.exec('UPDATE u SET b = -b WHERE a IN (?, ?)', id, id), {
+          lastInsertId: id,
+          changes: 1,
+        });
         await fails(client.exec('INSERT INTO u VALUES (?, 1)', id), 1555, 'UNIQUE constraint failed: u.a');
         assert.deepEqual(await client.exec('DELETE FROM u WHERE a < 0'), { lastInsertId: id, changes: 0 });
       }

@@ -55,7 +55,11 @@ test('database names: any bytes, up to 511 of them', async () => {
   for (const [index, name] of good.entries()) {
     const connection = await server.connect(name);
     assert.equal(await connection.value('SELECT a FROM t'), index, name);
-    assert.equal(await connection.value("SELECT file FROM pragma_database_list WHERE name = 'main'"), 'dqlite', 'no name reaches SQLite');
+    assert.equal(
+      await connection.value("SELECT file FROM pragma_database_list WHERE name = 'main'"),
+      'dqlite',
+      'no name reaches SQLite',
+    );
   }
   const refused: readonly (readonly [string, RegExp])[] = [
     ['', /must have a name/],

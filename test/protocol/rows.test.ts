@@ -144,7 +144,7 @@ test('all rows of a long result arrive, in order, also to a reader that stops no
   for (;;) {
     const { body } = await slow.next();
     // The preamble, then rows of header, number and text.
-    for (let offset = 24; offset < body.length - 8; ) {
+    for (let offset = 24; offset < body.length - 8;) {
       seen++;
       assert.equal(body.readBigUInt64LE(offset + 8), BigInt(seen));
       offset += 16 + Math.ceil((`row ${seen}`.length + 1) / 8) * 8;

@@ -164,7 +164,12 @@ test('EXEC_SQL runs all statements of the text up to the first error', async () 
 
 test('EXEC_SQL spreads its parameters over the statements', async () => {
   const connection = await fresh('CREATE TABLE t (a, b)');
-  await connection.exec('INSERT INTO t VALUES (?, ?); INSERT INTO t VALUES (?1, 0); INSERT INTO t VALUES (?, ?)', 1, 2, 3);
+  await connection.exec(
+    'INSERT INTO t VALUES (?, ?); INSERT INTO t VALUES (?1, 0); INSERT INTO t VALUES (?, ?)',
+    1,
+    2,
+    3,
+  );
   await connection.exec('INSERT INTO t VALUES (?, ?)', 'x', 'y', 'left over');
   assert.deepEqual(await connection.query('SELECT * FROM t'), [
     [1, 2],

@@ -106,7 +106,16 @@ test('a transaction sees one state, and its own writes', async () => {
 /** The client's transaction was ended by the server: nothing works until ROLLBACK. */
 async function expectAborted(client: Connection, name: string, cause: RegExp): Promise<void> {
   assert.equal(server.database(name).lock.owner, undefined, 'the lock is free');
-  const refused = ['INSERT INTO t VALUES (77)', 'SELECT 1', 'COMMIT', 'END', 'BEGIN', 'SAVEPOINT x', 'ROLLBACK TO x', ''];
+  const refused = [
+    'INSERT INTO t VALUES (77)',
+    'SELECT 1',
+    'COMMIT',
+    'END',
+    'BEGIN',
+    'SAVEPOINT x',
+    'ROLLBACK TO x',
+    '',
+  ];
   for (const sql of refused) await fails(client.exec(sql), 516, cause);
   await fails(client.query('SELECT a FROM t'), 516, cause);
   await fails(client.query('PRAGMA user_version'), 516, cause);
@@ -211,7 +220,13 @@ test('a write that takes too long ends its transaction, a read does not', async 
 
 test('a restart of SQLite ends transactions; who waits, waits on', async () => {
   const { name, clients } = await fresh(5);
-  const [waiter, holder, reader, second, idle] = clients as [Connection, Connection, Connection, Connection, Connection];
+  const [waiter, holder, reader, second, idle] = clients as [
+    Connection,
+    Connection,
+    Connection,
+    Connection,
+    Connection,
+  ];
   await holder.exec('BEGIN; INSERT INTO t VALUES (1)');
   await reader.exec('BEGIN');
   assert.deepEqual(await values(reader), []);

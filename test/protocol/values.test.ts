@@ -3,16 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { requestType, valueType } from '../../src/wire/index.ts';
-import {
-  encoded,
-  fails,
-  message,
-  requests,
-  text,
-  words,
-  type Connection,
-  type Plain,
-} from '../helpers/connection.ts';
+import { encoded, fails, message, requests, text, words, type Connection, type Plain } from '../helpers/connection.ts';
 import { TestNode } from '../helpers/node.ts';
 
 let server: TestNode;
@@ -73,7 +64,12 @@ test('what the types of parameters become', async () => {
     [3, text('abcdefgh'), 'text', 'abcdefgh'],
     [3, text(''), 'text', ''],
     [3, text('ä😀'), 'text', 'ä😀'],
-    [4, Buffer.concat([words(4), Buffer.from([0xde, 0, 0xbe, 0xef, 0, 0, 0, 0])]), 'blob', Uint8Array.of(0xde, 0, 0xbe, 0xef)],
+    [
+      4,
+      Buffer.concat([words(4), Buffer.from([0xde, 0, 0xbe, 0xef, 0, 0, 0, 0])]),
+      'blob',
+      Uint8Array.of(0xde, 0, 0xbe, 0xef),
+    ],
     [4, words(0), 'blob', new Uint8Array()],
     [5, words(0), 'null', null],
     [5, words(77), 'null', null],
@@ -85,7 +81,11 @@ test('what the types of parameters become', async () => {
     [11, words(2n ** 63n), 'integer', 1n],
   ];
   for (const [type, value, typeName, expected] of cases) {
-    assert.deepEqual(await bound(connection, type, value), [typeName, expected], `type ${type}, ${value.toString('hex')}`);
+    assert.deepEqual(
+      await bound(connection, type, value),
+      [typeName, expected],
+      `type ${type}, ${value.toString('hex')}`,
+    );
   }
 });
 
@@ -230,7 +230,8 @@ test('declared types of columns change how values are sent', async () => {
 
 test('payloads in such columns', async () => {
   const connection = await fresh(DECLARED);
-  const insert = (dt: string, b: string): Promise<unknown> => connection.exec(`REPLACE INTO t (id, dt, b) VALUES (1, ${dt}, ${b})`);
+  const insert = (dt: string, b: string): Promise<unknown> =>
+    connection.exec(`REPLACE INTO t (id, dt, b) VALUES (1, ${dt}, ${b})`);
   const row = async (): Promise<Buffer> => {
     connection.send(requests.querySql('SELECT dt, b FROM t'));
     const { body } = await connection.next();
@@ -257,7 +258,9 @@ test('payloads in such columns', async () => {
 });
 
 test('only plain references to a column have its declared type', async () => {
-  const connection = await fresh(`${DECLARED}; INSERT INTO t (dt, b) VALUES (1, 1); CREATE VIEW v AS SELECT dt, b FROM t`);
+  const connection = await fresh(
+    `${DECLARED}; INSERT INTO t (dt, b) VALUES (1, 1); CREATE VIEW v AS SELECT dt, b FROM t`,
+  );
   const types = async (sql: string): Promise<number[]> =>
     (await connection.queryTyped(sql)).rows[0]!.map(({ type }) => type);
   assert.deepEqual(await types('SELECT dt, b FROM t'), [9, 11]);
@@ -325,7 +328,9 @@ test('values in rows: bytes as they are', async () => {
 test('names of columns are as SQLite gives them: repeated, empty, long, of any bytes', async () => {
   const connection = await fresh();
   const long = 'c'.repeat(5000);
-  const { columns, rows } = await connection.queryTyped(`SELECT 1, 1, 2 AS "", 3 AS "ä", 4 AS "${long}", 5 AS x, 6 AS x`);
+  const { columns, rows } = await connection.queryTyped(
+    `SELECT 1, 1, 2 AS "", 3 AS "ä", 4 AS "${long}", 5 AS x, 6 AS x`,
+  );
   assert.deepEqual(columns, ['1', '1', '', 'ä', long, 'x', 'x']);
   assert.equal(rows.length, 1);
   const sql = Buffer.concat([Buffer.from('SELECT 1 AS "'), Buffer.from([0xff, 0x80]), Buffer.from('"')]);

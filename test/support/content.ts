@@ -140,6 +140,16 @@ async function fillBlobs(client: WireClient, stage: number, random: SeededRandom
 }
 
 async function fillSearch(client: WireClient, stage: number): Promise<void> {
-  await client.exec('INSERT INTO text (body) VALUES (?)', `stage ${stage}: the quick brown fox jumps over the lazy dog`);
-  await client.exec('INSERT INTO place VALUES (?, ?, ?, ?, ?)', BigInt(stage + 1), 0.5, 1.5, stage * 1.5, stage * 2.5 + 1);
+  await client.exec(
+    'INSERT INTO text (body) VALUES (?)',
+    `stage ${stage}: the quick brown fox jumps over the lazy dog`,
+  );
+  await client.exec(
+    'INSERT INTO place VALUES (?, ?, ?, ?, ?)',
+    BigInt(stage + 1),
+    0.5,
+    1.5,
+    stage * 1.5,
+    stage * 2.5 + 1,
+  );
 }

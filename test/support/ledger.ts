@@ -267,7 +267,11 @@ export class Ledger {
       assert.ok(rows !== undefined, `writer ${number}: committed transaction ${sequence} is lost`);
       assert.equal(rows.length, transaction.rows, `writer ${number}: transaction ${sequence} is there in part`);
       for (const [part, row] of rows.entries()) {
-        assert.deepEqual(row.slice(2), [BigInt(part), BigInt(transaction.rows), this.#payload(number, Number(sequence), part)]);
+        assert.deepEqual(row.slice(2), [
+          BigInt(part),
+          BigInt(transaction.rows),
+          this.#payload(number, Number(sequence), part),
+        ]);
       }
     }
     for (const sequence of own.keys()) {
@@ -275,7 +279,11 @@ export class Ledger {
     }
     const sum = (all: Iterable<Transaction>): bigint => [...all].reduce((rows, one) => rows + BigInt(one.rows), 0n);
     const counter = counters.find(row => row[0] === BigInt(number)) ?? [BigInt(number), 0n, 0n];
-    assert.deepEqual(counter, [BigInt(number), sum(committed), sum(deleted)], `what the triggers of writer ${number} counted`);
+    assert.deepEqual(
+      counter,
+      [BigInt(number), sum(committed), sum(deleted)],
+      `what the triggers of writer ${number} counted`,
+    );
   }
 }
 

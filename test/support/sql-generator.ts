@@ -50,7 +50,27 @@ interface Reference {
 }
 
 const TYPES: readonly Type[] = ['INTEGER', 'REAL', 'TEXT', 'BLOB', ''];
-const WORDS = ['', 'a', 'A', 'b', 'abc', 'Abc', 'ABC', 'x y', "it's", '%', '_', 'ä', '€uro', '𝄞', '12', ' 7 ', '1e2', '0x10', '-3.5'];
+const WORDS = [
+  '',
+  'a',
+  'A',
+  'b',
+  'abc',
+  'Abc',
+  'ABC',
+  'x y',
+  "it's",
+  '%',
+  '_',
+  'ä',
+  '€uro',
+  '𝄞',
+  '12',
+  ' 7 ',
+  '1e2',
+  '0x10',
+  '-3.5',
+];
 const DATES = ['2024-02-29', '1999-12-31 23:59:59', '2000-01-01T00:00', '12:34:56', '2460000.5', 'not a date'];
 const JSONS = ['{"a":1,"b":[1,2,{"c":null}]}', '[1,"x",true,null,2.5]', '"text"', '7', '{"a":{"a":"deep"}}', '[]'];
 const PATHS = ['$', '$.a', '$.b[1]', '$.b[2].c', '$[0]', '$[#-1]', '$.none'];
@@ -128,7 +148,9 @@ export class SqlGenerator {
     const strict = random.chance(0.15);
     const columns: Column[] = [];
     const definitions = [
-      withoutRowid ? 'id INTEGER PRIMARY KEY' : random.pick(['id INTEGER PRIMARY KEY', 'id INTEGER PRIMARY KEY AUTOINCREMENT']),
+      withoutRowid
+        ? 'id INTEGER PRIMARY KEY'
+        : random.pick(['id INTEGER PRIMARY KEY', 'id INTEGER PRIMARY KEY AUTOINCREMENT']),
     ];
     columns.push({ name: 'id', type: 'INTEGER', isGenerated: false, isNocase: false });
     const count = 2 + random.below(4);
@@ -143,7 +165,9 @@ export class SqlGenerator {
     if (random.chance(0.4)) {
       const storage = random.pick(['STORED', 'VIRTUAL']);
       const type = strict ? 'TEXT' : random.pick(['TEXT', ''] as const);
-      definitions.push(`g0 ${type} AS (typeof(${columns.at(-1)!.name}) || coalesce(${numeric.name}, 'none')) ${storage}`);
+      definitions.push(
+        `g0 ${type} AS (typeof(${columns.at(-1)!.name}) || coalesce(${numeric.name}, 'none')) ${storage}`,
+      );
       columns.push({ name: 'g0', type: type === '' ? 'TEXT' : type, isGenerated: true, isNocase: false });
     }
     const parent = this.#tables.find(table => !table.isView);
@@ -218,7 +242,9 @@ export class SqlGenerator {
     const timing = table.isView ? 'INSTEAD OF' : random.pick(['BEFORE', 'AFTER']);
     const row = event === 'DELETE' ? 'old' : 'new';
     const when = random.chance(0.4) ? ` WHEN ${row}.id % 3 <> 0` : '';
-    const numeric = target.columns.find(({ type, isGenerated, name }) => type === 'INTEGER' && !isGenerated && name !== 'id');
+    const numeric = target.columns.find(
+      ({ type, isGenerated, name }) => type === 'INTEGER' && !isGenerated && name !== 'id',
+    );
     const body = random.pick([
       numeric === undefined
         ? 'SELECT 1'
@@ -279,18 +305,24 @@ export class SqlGenerator {
   }
 
   #conflict(): string {
-    return this.#random.chance(0.4) ? ` OR ${this.#random.pick(['IGNORE', 'REPLACE', 'FAIL', 'ABORT', 'ROLLBACK'])}` : '';
+    return this.#random.chance(0.4)
+      ? ` OR ${this.#random.pick(['IGNORE', 'REPLACE', 'FAIL', 'ABORT', 'ROLLBACK'])}`
+      : '';
   }
 
   #insert(): Change {
     const random = this.#random;
     const table = random.chance(0.95) ? this.#table() : this.#anyTable();
-    const columns = table.columns.filter(({ isGenerated, name }) => !isGenerated && (name === 'id' || random.chance(0.85)));
+    const columns = table.columns.filter(
+      ({ isGenerated, name }) => !isGenerated && (name === 'id' || random.chance(0.85)),
+    );
     if (columns.length === 0) return { table, sql: `INSERT INTO ${table.name} DEFAULT VALUES` };
     const into = `INTO ${table.name} (${columns.map(({ name }) => name).join(', ')})`;
     if (random.chance(0.15)) {
       const source = this.#table();
-      const values = columns.map(({ name, type }) => (name === 'id' ? 'id + 1000' : this.#expression(references(source), type, 1)));
+      const values = columns.map(({ name, type }) =>
+        name === 'id' ? 'id + 1000' : this.#expression(references(source), type, 1),
+      );
       return {
         table,
         sql: `INSERT${this.#conflict()} ${into} SELECT ${values.join(', ')} FROM ${source.name} ORDER BY id LIMIT ${random.below(4)}`,
@@ -300,7 +332,9 @@ export class SqlGenerator {
       `(${columns.map(({ name, type }) => (name === 'id' ? this.#id() : this.#value(type))).join(', ')})`;
     const rows = Array.from({ length: 1 + random.below(3) }, row).join(', ');
     if (random.chance(0.25)) {
-      const set = random.pick(table.columns.filter(({ isGenerated, name }) => !isGenerated && name !== 'id').concat(columns));
+      const set = random.pick(
+        table.columns.filter(({ isGenerated, name }) => !isGenerated && name !== 'id').concat(columns),
+      );
       const update = random.pick([
         'NOTHING',
         `UPDATE SET ${set.name} = excluded.${set.name}`,
@@ -319,7 +353,9 @@ export class SqlGenerator {
     const random = this.#random;
     const table = this.#table();
     const columns = table.columns.filter(({ isGenerated, name }) => !isGenerated && name !== 'id');
-    const sets = [random.pick(columns)].map(({ name, type }) => `${name} = ${this.#expression(references(table), type, 2)}`);
+    const sets = [random.pick(columns)].map(
+      ({ name, type }) => `${name} = ${this.#expression(references(table), type, 2)}`,
+    );
     // Unique columns make the outcome of several rows depend on their order: one row, mostly.
     return { table, sql: `UPDATE${this.#conflict()} ${table.name} SET ${sets.join(', ')} WHERE id = ${this.#id()}` };
   }
@@ -400,7 +436,9 @@ export class SqlGenerator {
       case 5: {
         const operator = random.pick(['UNION', 'UNION ALL', 'EXCEPT', 'INTERSECT']);
         const other = this.#anyTable();
-        return query(`SELECT id FROM ${table.name} ${where} ${operator} SELECT id + ${random.below(3)} FROM ${other.name}`);
+        return query(
+          `SELECT id FROM ${table.name} ${where} ${operator} SELECT id + ${random.below(3)} FROM ${other.name}`,
+        );
       }
       case 6:
         return query(
@@ -429,7 +467,9 @@ export class SqlGenerator {
 
   /** What groups and distinct rows can be formed by: equal values must look equal. */
   #groupKey(table: Table): string {
-    const typed = table.columns.filter(({ type, isGenerated }) => type === 'INTEGER' || (type === 'TEXT' && !isGenerated));
+    const typed = table.columns.filter(
+      ({ type, isGenerated }) => type === 'INTEGER' || (type === 'TEXT' && !isGenerated),
+    );
     const column = this.#random.pick(typed);
     return this.#random.pick([
       column.type === 'TEXT' ? `${column.name} COLLATE BINARY` : column.name,
@@ -571,7 +611,14 @@ export class SqlGenerator {
   #date(): string {
     const random = this.#random;
     const when = this.#parameterOrLiteral(random.pick(DATES));
-    const modifier = random.pick(['', ", '+1 month'", ", 'start of year', '-1 day'", ", 'weekday 1'", ", '+90 minutes'", ", 'unixepoch'"]);
+    const modifier = random.pick([
+      '',
+      ", '+1 month'",
+      ", 'start of year', '-1 day'",
+      ", 'weekday 1'",
+      ", '+90 minutes'",
+      ", 'unixepoch'",
+    ]);
     return random.pick([
       `date(${when}${modifier})`,
       `time(${when}${modifier})`,

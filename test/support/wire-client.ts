@@ -143,7 +143,9 @@ export class WireClient {
   }
 
   async exec(sql: string, ...parameters: readonly Bound[]): Promise<Result> {
-    return resultOf(await this.call({ kind: 'execSql', database: 0, sql: encodeUtf8(sql), parameters: bind(parameters) }));
+    return resultOf(
+      await this.call({ kind: 'execSql', database: 0, sql: encodeUtf8(sql), parameters: bind(parameters) }),
+    );
   }
 
   async query(sql: string, ...parameters: readonly Bound[]): Promise<Rows> {
