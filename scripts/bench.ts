@@ -1,0 +1,252 @@
+/**
+ * Measures our node and, where it is installed, Debian's C node, in alternating rounds on this machine.
+ *
+ *   npm run bench -- [--rounds N] [--seconds N] [--only write,read] [--no-peer] [--dqbench FILE.c] [--update]
+ *
+ * Writes bench-results/bench.{json,svg}. `--dqbench` compiles that load generator with gcc and uses it for the
+ * workloads that it knows, instead of the one in ./bench. `--update` writes the table into docs/PERFORMANCE.md.
+ */
+
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import type { LoadResult } from './bench/load.ts';
+import { chart, markdownReport, textReport, type CaseResult, type Report } from './bench/report.ts';
+import type { WorkloadName } from './bench/workloads.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const LOAD = fileURLToPath(new URL('bench/load.js', import.meta.url));
+const MAIN = path.join(ROOT, 'dist/src/cli/main.js');
+const DOCUMENT = path.join(ROOT, 'docs/PERFORMANCE.md');
+const START_MS = 20_000;
+
+/** The C node refuses concurrent writers, so its best is what one of them gets. */
+const CASES: readonly (readonly [workload: WorkloadName, connections: number, peerConnections: number])[] = [
+  ['write', 1, 1],
+  ['write', 16, 1],
+  ['write', 64, 1],
+  ['small', 1, 1],
+  ['small', 16, 1],
+  ['small', 64, 1],
+  ['read', 1, 1],
+  ['read', 16, 16],
+  ['scan', 1, 1],
+  ['scan', 4, 4],
+  ['mix', 16, 16],
+  ['transaction', 1, 1],
+  ['transaction', 16, 1],
+];
+const DQBENCH_KNOWS: readonly WorkloadName[] = ['write', 'small', 'read', 'scan'];
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '2' },
+    only: { type: 'string' },
+    'no-peer': { type: 'boolean', default: false },
+    dqbench: { type: 'string' },
+    update: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(values.rounds);
+const seconds = Number(values.seconds);
+const run = promisify(execFile);
+
+interface Server {
+  readonly child: ChildProcess;
+  readonly address: string;
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}
+
+async function startOurs(folder: string): Promise<Server> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const args = [MAIN, 'serve', '--id', '1', '--address', address, '--dir', folder, '--log-level', 'error'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.once('data', () => resolve());
+    child.once('exit', code => reject(new Error(`the node ended with ${code}`)));
+  });
+  return { child, address };
+}
+
+function hasProgram(name: string): boolean {
+  try {
+    execFileSync(name, ['--help'], { stdio: 'ignore' });
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+  }
+}
+
+/** Debian's C node, as soon as it says that it leads: a statement of setup works. */
+async function startPeer(folder: string): Promise<Server> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const args = ['--api', `127.0.0.1:${await freePort()}`, '--db', address, '--dir', folder];
+  const child = spawn('dqlite-demo', args, { stdio: 'ignore' });
+  const endMs = performance.now() + START_MS;
+  for (;;) {
+    try {
+      await run(process.execPath, [LOAD, address, 'read', '1', '0.01']);
+      return { child, address };
+    } catch (error) {
+      if (performance.now() > endMs) throw error;
+    }
+  }
+}
+
+async function stop({ child }: Server): Promise<void> {
+  const ended = new Promise(resolve => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  await ended;
+}
+
+const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1]!;
+
+function medianResult(results: readonly LoadResult[]): LoadResult {
+  const of = (field: 'rate' | 'errorRate' | 'p50' | 'p99' | 'p999'): number =>
+    median(results.map(result => result[field]));
+  return {
+    ...{ rate: of('rate'), errorRate: of('errorRate'), p50: of('p50'), p99: of('p99'), p999: of('p999') },
+    firstError: results.find(({ firstError }) => firstError !== '')?.firstError ?? '',
+  };
+}
+
+async function load(
+  server: Server,
+  workload: WorkloadName,
+  connections: number,
+  dqbench: string | undefined,
+): Promise<LoadResult> {
+  if (dqbench === undefined || !DQBENCH_KNOWS.includes(workload)) {
+    const { stdout } = await run(process.execPath, [
+      LOAD,
+      server.address,
+      workload,
+      String(connections),
+      String(seconds),
+    ]);
+    return JSON.parse(stdout) as LoadResult;
+  }
+  const { stdout } = await run(dqbench, [server.address, workload, String(connections), String(seconds)]);
+  const field = (name: string): number => Number(new RegExp(`${name}=([0-9.]+)`).exec(stdout)?.[1] ?? NaN);
+  const firstError = /p99us=\S+ (.*)/.exec(stdout)?.[1] ?? '';
+  return {
+    rate: field('ok/s'),
+    errorRate: field('err/s'),
+    p50: field('p50us'),
+    p99: field('p99us'),
+    p999: NaN,
+    firstError,
+  };
+}
+
+/** Median time of a durable write of one page, in microseconds. */
+function fsyncUs(folder: string): number {
+  const flags = constants.O_CREAT | constants.O_WRONLY | (constants.O_DSYNC ?? 0);
+  const file = openSync(path.join(folder, 'fsync'), flags);
+  const page = new Uint8Array(4096);
+  const times: number[] = [];
+  for (let i = 0; i < 500; i++) {
+    const startMs = performance.now();
+    writeSync(file, page, 0, page.length, i * page.length);
+    times.push((performance.now() - startMs) * 1000);
+  }
+  closeSync(file);
+  return Math.round(median(times));
+}
+
+function updateDocument(report: Report): void {
+  const [begin, end] = ['<!-- npm run bench -->', '<!-- end -->'];
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end);
+  if (from === -1 || to === -1) throw new Error(`${DOCUMENT} has no place for the table: ${begin} ... ${end}`);
+  writeFileSync(DOCUMENT, `${text.slice(0, from + begin.length)}\n\n${markdownReport(report)}\n\n${text.slice(to)}`);
+}
+
+const base = mkdtempSync(path.join(os.tmpdir(), 'dqlite-bench-'));
+const servers: Server[] = [];
+try {
+  let dqbench: string | undefined;
+  if (values.dqbench !== undefined) {
+    dqbench = path.join(base, 'dqbench');
+    execFileSync('gcc', ['-O2', '-o', dqbench, values.dqbench]);
+  }
+  for (const folder of ['ours', 'peer']) mkdirSync(path.join(base, folder));
+  const ours = await startOurs(path.join(base, 'ours'));
+  servers.push(ours);
+  let peer: Server | undefined;
+  if (values['no-peer']) console.error('without a C node, as asked');
+  else if (hasProgram('dqlite-demo')) servers.push((peer = await startPeer(path.join(base, 'peer'))));
+  else
+    console.error(
+      'dqlite-demo is not installed (Debian: apt-get install go-dqlite libdqlite0): measuring our node alone',
+    );
+
+  const chosen = CASES.filter(([workload]) => values.only === undefined || values.only.split(',').includes(workload));
+  const found = chosen.map(() => ({ ours: [] as LoadResult[], peer: [] as LoadResult[] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, [workload, connections, peerConnections]] of chosen.entries()) {
+      console.error(`round ${round + 1}/${rounds}: ${workload}, ${connections}`);
+      found[index]!.ours.push(await load(ours, workload, connections, dqbench));
+      if (peer !== undefined) found[index]!.peer.push(await load(peer, workload, peerConnections, dqbench));
+    }
+  }
+  const report: Report = {
+    date: new Date().toISOString().slice(0, 10),
+    command: `npm run bench -- ${process.argv
+      .slice(2)
+      .filter(argument => argument !== '--update')
+      .join(' ')}`.replace(/ -- $/, ''),
+    machine: `${os.cpus().length} x ${os.cpus()[0]?.model.trim() ?? 'CPU'}, ${os.platform()}, Node ${process.versions.node}`,
+    rounds,
+    seconds,
+    fsyncUs: fsyncUs(base),
+    cases: chosen.map(([workload, connections, peerConnections], index): CaseResult => ({
+      ...{ workload, connections, peerConnections, ours: medianResult(found[index]!.ours) },
+      peer: peer === undefined ? undefined : medianResult(found[index]!.peer),
+    })),
+  };
+  console.log(textReport(report));
+  const folder = path.join(ROOT, 'bench-results');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, 'bench.json'), `${JSON.stringify(report, undefined, 2)}\n`);
+  writeFileSync(path.join(folder, 'bench.svg'), chart(report));
+  if (values.update) {
+    updateDocument(report);
+    writeFileSync(path.join(ROOT, 'docs/performance.svg'), chart(report));
+  }
+  const failed = report.cases.filter(({ ours: { errorRate } }) => errorRate > 0);
+  for (const {
+    workload,
+    connections,
+    ours: { firstError },
+  } of failed) {
+    console.error(`errors in ${workload}, ${connections}: ${firstError}`);
+    process.exitCode = 1;
+  }
+} finally {
+  for (const server of servers) await stop(server);
+  rmSync(base, { recursive: true, force: true });
+}

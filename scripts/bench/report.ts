@@ -1,0 +1,123 @@
+/** What the benchmark found, as text, Markdown and a chart. */
+
+import type { LoadResult } from './load.ts';
+import { WORKLOADS, type WorkloadName } from './workloads.ts';
+
+export interface CaseResult {
+  readonly workload: WorkloadName;
+  readonly connections: number;
+  /** Connections of the C node's run: writers beyond the first only get in each other's way there. */
+  readonly peerConnections: number;
+  readonly ours: LoadResult;
+  readonly peer: LoadResult | undefined;
+}
+
+export interface Report {
+  readonly date: string;
+  readonly command: string;
+  readonly machine: string;
+  readonly rounds: number;
+  readonly seconds: number;
+  /** Median time of a durable write of 4 KiB, in microseconds. */
+  readonly fsyncUs: number;
+  readonly cases: readonly CaseResult[];
+}
+
+const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 });
+
+const ratio = ({ ours, peer }: CaseResult): string =>
+  peer === undefined || peer.rate === 0 ? '' : `${(ours.rate / peer.rate).toFixed(2)}x`;
+
+const HEADINGS = [
+  'workload',
+  'conns',
+  'ours/s',
+  'p50 µs',
+  'p99',
+  'p99.9',
+  'errors/s',
+  'C conns',
+  'C/s',
+  'C p50 µs',
+  'C p99',
+  'C errors/s',
+  'ours : C',
+];
+
+function cells(result: CaseResult): string[] {
+  const { workload, connections, peerConnections, ours, peer } = result;
+  return [
+    ...[workload, String(connections), number(ours.rate), number(ours.p50), number(ours.p99), number(ours.p999)],
+    number(ours.errorRate),
+    ...(peer === undefined
+      ? ['', '', '', '', '']
+      : [String(peerConnections), number(peer.rate), number(peer.p50), number(peer.p99), number(peer.errorRate)]),
+    ratio(result),
+  ];
+}
+
+function heading({ date, machine, rounds, seconds, fsyncUs }: Report): string {
+  return `${date}, ${machine}; medians of ${rounds} rounds of ${seconds} s; a durable write of 4 KiB takes ${fsyncUs} µs`;
+}
+
+export function textReport(report: Report): string {
+  const lines = [HEADINGS, ...report.cases.map(cells)];
+  const widths = HEADINGS.map((_, column) => Math.max(...lines.map(line => line[column]!.length)));
+  const table = lines.map(line =>
+    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  '),
+  );
+  return [heading(report), '', ...table].join('\n');
+}
+
+export function markdownReport(report: Report): string {
+  const row = (values: readonly string[]): string => `| ${values.join(' | ')} |`;
+  return [
+    `\`${report.command}\`: ${heading(report)}.`,
+    '',
+    row(HEADINGS),
+    row(HEADINGS.map((_, column) => (column === 0 ? '---' : '--:'))),
+    ...report.cases.map(result => row(cells(result))),
+    '',
+    ...Object.entries(WORKLOADS)
+      .filter(([name]) => report.cases.some(({ workload }) => workload === name))
+      .map(([name, description]) => `- \`${name}\`: ${description}.`),
+  ].join('\n');
+}
+
+const CHART = { left: 150, width: 720, row: 34, bar: 12, top: 46, right: 170 };
+
+/** Bars of rates, relative to the faster of the two. */
+export function chart(report: Report): string {
+  const { left, width, row, bar, top, right } = CHART;
+  const height = top + report.cases.length * row + 10;
+  const span = width - left - right;
+  const text = (x: number, y: number, content: string, extra = ''): string =>
+    `<text x="${x}" y="${y}" ${extra}>${content}</text>`;
+  const bars = report.cases.flatMap((result, index) => {
+    const { workload, connections, ours, peer } = result;
+    const y = top + index * row;
+    const most = Math.max(ours.rate, peer?.rate ?? 0) || 1;
+    const own = Math.max(1, Math.round((ours.rate / most) * span));
+    const other = peer === undefined ? 0 : Math.max(1, Math.round((peer.rate / most) * span));
+    return [
+      text(left - 8, y + 16, `${workload}, ${connections}`, 'text-anchor="end"'),
+      `<rect x="${left}" y="${y}" width="${own}" height="${bar}" fill="#2f6fde"/>`,
+      text(left + own + 6, y + 10, `${number(ours.rate)}/s ${ratio(result)}`),
+      ...(peer === undefined
+        ? []
+        : [
+            `<rect x="${left}" y="${y + bar + 1}" width="${other}" height="${bar}" fill="#b9bfca"/>`,
+            text(left + other + 6, y + bar + 11, `${number(peer.rate)}/s`),
+          ]),
+    ];
+  });
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${width}" height="${height}" fill="#fff"/>`,
+    text(left, 18, 'dqlite-node (blue) and C dqlite (grey): workload, connections', 'font-weight="bold"'),
+    text(left, 34, heading(report).replaceAll('&', '&amp;').replaceAll('<', '&lt;'), 'fill="#666" font-size="10"'),
+    ...bars,
+    '</svg>',
+    '',
+  ].join('\n');
+}
