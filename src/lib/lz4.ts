@@ -47,6 +47,13 @@ export function isLz4Frame(bytes: Uint8Array): boolean {
   return bytes.length >= WORD_SIZE && new Reader(bytes).uint32('magic') === MAGIC;
 }
 
+/** Bytes of content that a frame announces; it begins with these bytes. Throws DecodeError. */
+export function lz4ContentSize(bytes: Uint8Array): number {
+  const decoder = new Lz4FrameDecoder(() => {});
+  decoder.push(bytes.subarray(0, HEADER_SIZE));
+  return decoder.contentSize;
+}
+
 /**
  * Decodes one frame from chunks of any split and gives its content to `output`, block by block. A block
  * is valid only during the call. Throws DecodeError, with the offset in the frame, and is of no use then.
@@ -73,6 +80,11 @@ export class Lz4FrameDecoder {
 
   constructor(output: (content: Uint8Array) => void) {
     this.#output = output;
+  }
+
+  /** What the header announced, once it has arrived. */
+  get contentSize(): number {
+    return this.#contentSize;
   }
 
   push(chunk: Uint8Array): void {

@@ -1,2 +1,2 @@
 export { Log, type LogOptions, type Retention } from './log.ts';
-export type { Snapshot, SnapshotContent } from './snapshot-store.ts';
+export type { ReceivedSnapshot, Snapshot, SnapshotContent, SnapshotStream } from './snapshot-store.ts';

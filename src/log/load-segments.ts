@@ -20,6 +20,7 @@ import type { Index } from '../raft/index.ts';
 import { damaged } from './damage.ts';
 import { readExactly, runScan } from './read.ts';
 import { SegmentIndex } from './segment-index.ts';
+import { removeFromEnd } from './truncation.ts';
 
 const TORN_PREFIX = 'torn-';
 const COPY_SIZE = 256 * 1024;
@@ -45,6 +46,8 @@ export class SegmentLoader {
   readonly #open: OpenSegment[] = [];
   /** All segments with entries, in order, from the first that matters on. */
   readonly segments: SegmentIndex[] = [];
+  /** Closed segments that an unfinished truncation takes back, in order. */
+  #takenBack: readonly ClosedName[] = [];
   /** Closed segments that do not matter, because the snapshot has all their entries. */
   readonly superseded: ClosedName[] = [];
   /** Where the log begins: 1 without a snapshot. */
@@ -61,15 +64,16 @@ export class SegmentLoader {
    * which was being written.
    */
   async load(names: readonly string[], snapshotIndex: Index, unfinishedIndex: Index): Promise<void> {
-    const closed: ClosedName[] = [];
+    const found: ClosedName[] = [];
     const open: { name: string; counter: number }[] = [];
     for (const name of names) {
       const parsed = parseFileName(name);
-      if (parsed?.kind === 'closed') closed.push({ name, first: parsed.first, last: parsed.last });
+      if (parsed?.kind === 'closed') found.push({ name, first: parsed.first, last: parsed.last });
       else if (parsed?.kind === 'open') open.push({ name, counter: parsed.counter });
     }
-    closed.sort((a, b) => a.first - b.first || a.last - b.last);
+    found.sort((a, b) => a.first - b.first || a.last - b.last);
     open.sort((a, b) => a.counter - b.counter);
+    const closed = await this.#withoutTakenBack(found);
 
     const kept = this.#relevant(closed, snapshotIndex);
     this.firstIndex = kept[0]?.first ?? snapshotIndex + 1;
@@ -87,11 +91,56 @@ export class SegmentLoader {
       next = segment.lastIndex + 1;
       if (!segment.isEmpty) this.segments.push(segment);
     }
+    const takenBack = this.#takenBack[0];
+    if (takenBack !== undefined && this.#open.some(({ segment }) => !segment.isEmpty)) {
+      // Nothing is appended before a truncation is finished.
+      const what = 'it overlaps with another segment, and an open one follows';
+      throw this.#damage(takenBack.name, undefined, what, takenBack.first);
+    }
     this.#checkNumbers(closed[closed.length - 1]?.last ?? 0, snapshotIndex, unfinishedIndex);
+  }
+
+  /**
+   * The closed segments that count. Two that begin at the same entry are a truncation that was not finished
+   * (`truncation.ts`): the shorter one counts, and nothing after it.
+   */
+  async #withoutTakenBack(closed: readonly ClosedName[]): Promise<readonly ClosedName[]> {
+    const at = closed.findIndex(({ first }, position) => first === closed[position + 1]?.first);
+    if (at === -1) return closed;
+    const [short, long] = [closed[at]!, closed[at + 1]!];
+    const isLater = ({ first }: ClosedName): boolean => first === short.first || first > long.last;
+    const later = closed.slice(at + 1);
+    if (!later.every(isLater) || !(await this.#isPrefix(short, long))) {
+      throw this.#damage(long.name, undefined, `it overlaps with ${short.name}`, short.first, long.last);
+    }
+    this.#takenBack = later;
+    return closed.slice(0, at + 1);
+  }
+
+  /** Whether the entries of a closed segment are the first ones of another. */
+  async #isPrefix(short: ClosedName, long: ClosedName): Promise<boolean> {
+    const [a, b] = [await this.#loadClosed(short), await this.#loadClosed(long)];
+    return this.#withFile(short.name, async shortFile =>
+      this.#withFile(long.name, async longFile => {
+        for (let index = short.first; index <= short.last; index++) {
+          const [one, other] = [a.locate(index), b.locate(index)];
+          if (one.term !== other.term || one.type !== other.type || one.size !== other.size) return false;
+          const bytes = await readExactly(shortFile, one.offset, one.size);
+          const others = await readExactly(longFile, other.offset, other.size);
+          if (bytes.some((byte, position) => byte !== others[position])) return false;
+        }
+        return true;
+      }),
+    );
   }
 
   /** Closes the open segments, and keeps torn bytes beside until a start finds none. */
   async settle(names: readonly string[]): Promise<void> {
+    if (this.#takenBack.length > 0) {
+      const files = this.#takenBack.map(({ name }) => name);
+      this.#logger.warn({ files }, 'entries that were never committed were being taken back: finished now');
+      await removeFromEnd(this.#files, this.#directory, files);
+    }
     for (const { segment, torn } of this.#open) {
       if (torn) await this.#keepTorn(segment);
       await this.#close(segment);

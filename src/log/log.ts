@@ -41,7 +41,14 @@ import { SegmentCloser, type WrittenSegment } from './segment-closer.ts';
 import { SegmentIndex } from './segment-index.ts';
 import { SegmentReader, type WantedEntry } from './segment-reader.ts';
 import { SegmentWriter } from './segment-writer.ts';
-import { SnapshotStore, type Snapshot, type SnapshotContent } from './snapshot-store.ts';
+import {
+  SnapshotStore,
+  type ReceivedSnapshot,
+  type Snapshot,
+  type SnapshotContent,
+  type SnapshotStream,
+} from './snapshot-store.ts';
+import { removeFromEnd, writeClosedSegment } from './truncation.ts';
 import { UselessSegments } from './useless-segments.ts';
 
 /** The next segment is prepared once this part of the present one is full. */
@@ -64,7 +71,7 @@ export interface Retention {
   readonly bytes: number;
 }
 
-/** `failed`: after an append that failed nothing can be appended until `recover` has resolved. */
+/** `failed`: after an append or truncation that failed nothing can be appended until `recover` has resolved. */
 type State = 'idle' | 'appending' | 'failed';
 
 export class Log {
@@ -89,6 +96,8 @@ export class Log {
   #appended: Promise<void> = Promise.resolve();
   /** The active segment is to be retired once no append is in progress. */
   #retireWanted = false;
+  /** What was begun and failed: `recover` finishes it. */
+  #unfinished: (() => Promise<void>) | undefined = undefined;
   #bytesWritten = 0;
   #snapshot: Snapshot | undefined;
 
@@ -156,6 +165,8 @@ export class Log {
       }
       const useless = [...names.filter(name => parseFileName(name)?.kind === 'temporary'), ...leftovers];
       for (const name of useless) await files.remove(files.join(directory, name));
+      // A snapshot that was received tells nothing of the entries here: it must not come back after the next of them.
+      if (useless.length > 0) await files.syncDirectory(directory);
       await segments.settle(names);
       return new Log(options, lock, metadata, snapshots, snapshot, segments);
     } catch (error) {
@@ -267,16 +278,64 @@ export class Log {
     return done;
   }
 
-  /** After a failed `append`: removes what it left and makes sure that there is space to go on. */
+  /** After a failed `append`, `truncate` or `installSnapshot`: finishes or takes back what was begun and makes sure that there is space to go on. */
   async recover(): Promise<void> {
-    assert(this.#state === 'failed', 'no append has failed');
-    if (this.#active !== undefined) {
+    assert(this.#state === 'failed', 'nothing has failed');
+    if (this.#unfinished !== undefined) {
+      await this.#unfinished();
+      this.#unfinished = undefined;
+    } else if (this.#active !== undefined) {
       await this.#active.writer.repair();
       this.#retire();
       await this.#closer.idle;
     }
     this.#active = await this.#activate();
     this.#state = 'idle';
+  }
+
+  /**
+   * Removes the entries from `from` on, which must not be committed anywhere. Durable when it resolves. Rejects with
+   * `FileError` or DqliteError; then nothing can be appended until `recover` has resolved.
+   */
+  async truncate(from: Index): Promise<void> {
+    assert(this.#state === 'idle', 'a truncation waits for appends');
+    assert(from >= this.#firstIndex && from > (this.#snapshot?.index ?? 0), `entry ${from} cannot be taken back`);
+    await this.#finishing(() => this.#truncate(from));
+  }
+
+  async #truncate(from: Index): Promise<void> {
+    await this.#closeAll();
+    const { directory } = this.#options;
+    const cut = this.#segments.filter(({ lastIndex }) => lastIndex >= from);
+    const kept = this.#segments.filter(({ lastIndex }) => lastIndex < from);
+    const first = cut[0];
+    if (first !== undefined && first.firstIndex < from) {
+      const entries = await this.readEntries(first.firstIndex, from - 1, Infinity);
+      kept.push(await writeClosedSegment(this.#files, directory, first.firstIndex, entries));
+    }
+    for (const segment of cut) await this.#reader.forget(segment);
+    this.#segments = kept;
+    this.#lastIndex = Math.min(this.#lastIndex, from - 1);
+    const names = cut.map(({ name }) => name);
+    await this.#finishing(() => removeFromEnd(this.#files, directory, names));
+  }
+
+  /** Runs a step that must be finished before anything else can be written; if it fails, `recover` tries it again. */
+  async #finishing(step: () => Promise<void>): Promise<void> {
+    this.#state = 'appending';
+    this.#unfinished = step;
+    const done = step().then(
+      () => {
+        this.#unfinished = undefined;
+        this.#state = 'idle';
+      },
+      (error: unknown) => {
+        this.#state = 'failed';
+        throw error;
+      },
+    );
+    this.#appended = done.catch(() => {});
+    await done;
   }
 
   /**
@@ -308,6 +367,44 @@ export class Log {
     await this.#closeActive();
     this.#snapshot = await this.#snapshots.write(snapshot, content);
     await this.#removeSegmentsBefore(this.#firstKept(snapshot.index, retention));
+  }
+
+  /** Begins to receive a snapshot of `size` bytes from another node. Several may be under way. */
+  receiveSnapshot(snapshot: Omit<Snapshot, 'timestampMs'>, size: number): Promise<ReceivedSnapshot> {
+    return this.#snapshots.receive(snapshot, size);
+  }
+
+  /**
+   * Makes a snapshot that was received as a whole the beginning of the log: all entries are removed. To be called when
+   * the entry at the snapshot's index is not in the log. Nothing may be appended meanwhile. Rejects with `FileError`
+   * or DqliteError; then nothing can be appended until `recover` has resolved, or nothing has changed.
+   */
+  async installSnapshot(received: ReceivedSnapshot): Promise<void> {
+    const { index } = received.snapshot;
+    assert(this.#state === 'idle' && index > (this.#snapshot?.index ?? 0), 'a snapshot from the future');
+    // Entries from there on cannot be committed, those before it the snapshot has: a crash in between loses nothing.
+    if (this.#lastIndex >= index) await this.truncate(Math.max(index, this.#firstIndex));
+    await this.#finishing(() => this.#closeAll());
+    try {
+      await this.#finishing(() => this.#snapshots.publish(received));
+    } catch (error) {
+      // Whether it has its name or not must be certain before anything else is written.
+      this.#unfinished = () => this.#snapshots.unpublish(received);
+      throw error;
+    }
+    this.#snapshot = received.snapshot;
+    this.#lastIndex = index;
+    await this.#finishing(async () => {
+      await this.#snapshots.settle();
+      await this.#removeSegmentsBefore(index + 1);
+      this.#firstIndex = index + 1;
+    });
+  }
+
+  /** The newest snapshot as it travels to another node. To be closed. */
+  openSnapshot(): Promise<SnapshotStream> {
+    assert(this.snapshot !== undefined, 'there is no snapshot');
+    return this.#snapshots.open(this.snapshot);
   }
 
   /** Bytes of entry data after an index. */
@@ -455,10 +552,21 @@ export class Log {
     this.#retireWanted = false;
     await this.#closer.idle;
     const failed = this.#state === 'failed' && this.#active?.index.isEmpty === false ? this.#active : undefined;
-    const open = failed ?? this.#closer.oldest;
+    this.#checkClosed(failed ?? this.#closer.oldest);
+  }
+
+  /** Closes the active segment while nothing is being appended; removes it if it is empty. */
+  async #closeAll(): Promise<void> {
+    this.#retire();
+    await this.#closer.idle;
+    this.#checkClosed(this.#closer.oldest);
+  }
+
+  #checkClosed(open: WrittenSegment | undefined): void {
     if (open === undefined) return;
     throw new DqliteError('IO', `${this.#path(open.index.name)} could not be closed`, {
       hint: 'restart this node once the disk is well',
+      cause: this.#closer.error,
     });
   }
 

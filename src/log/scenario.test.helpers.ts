@@ -45,6 +45,8 @@ export class Model {
   snapshot: Index = 0;
   /** Being written. */
   writing: Index = 0;
+  /** Being installed. */
+  installing: Index = 0;
   /** The last append was refused: nothing goes on before `recover`. */
   appendFailed = false;
 
@@ -71,7 +73,49 @@ export class Model {
     if (!this.appendFailed) return;
     await log.recover();
     this.appendFailed = false;
+    if (this.isInstalled(log)) this.installed(this.installing);
+    else this.given.length = this.acknowledged;
+  }
+
+  private isInstalled(log: Log): boolean {
+    return this.installing > this.snapshot && log.snapshot?.index === this.installing;
+  }
+
+  /** Takes back entries from an index on. */
+  async truncate(log: Log, from: Index): Promise<void> {
+    this.acknowledged = Math.min(this.acknowledged, from - 1);
+    this.appendFailed = true;
+    await log.truncate(from);
+    this.appendFailed = false;
     this.given.length = this.acknowledged;
+  }
+
+  /** Installs the snapshot of another node, which replaces all entries. */
+  async install(log: Log, index: Index): Promise<void> {
+    if (log.snapshot?.index === index) return; // at the second attempt
+    if (log.lastIndex >= index) await this.truncate(log, index);
+    const content = snapshotOf(index, 2);
+    const received = await log.receiveSnapshot(metaOf(index), content.size);
+    try {
+      for (const piece of content.pieces()) await received.push(piece);
+      await received.finish();
+    } catch (error) {
+      await received.discard();
+      throw error;
+    }
+    this.installing = index;
+    this.appendFailed = true;
+    await log.installSnapshot(received);
+    this.appendFailed = false;
+    this.installed(index);
+  }
+
+  private installed(index: Index): void {
+    while (this.given.length < index) this.given.push(entryOf(0, 0)); // what was in the snapshot
+    this.given.length = index;
+    this.acknowledged = index;
+    this.snapshot = index;
+    this.writing = index;
   }
 
   async store(log: Log, term: Term, vote: ServerId | undefined): Promise<void> {
@@ -93,6 +137,7 @@ export class Model {
       return;
     }
     const { lastIndex, firstIndex } = log;
+    if (this.isInstalled(log)) this.installed(this.installing);
     assert.ok(lastIndex >= this.acknowledged, `${what}: ${lastIndex} of ${this.acknowledged} acknowledged`);
     assert.ok(lastIndex <= this.given.length, `${what}: ${lastIndex} of ${this.given.length}`);
     const state = await log.loadState();
@@ -119,14 +164,17 @@ export class Model {
   clone(): Model {
     const copy = new Model();
     copy.given.splice(0, Infinity, ...this.given);
-    const { acknowledged, stored, storing, snapshot, writing, appendFailed } = this;
-    return Object.assign(copy, { acknowledged, stored, storing, snapshot, writing, appendFailed });
+    const { acknowledged, stored, storing, snapshot, writing, installing, appendFailed } = this;
+    return Object.assign(copy, { acknowledged, stored, storing, snapshot, writing, installing, appendFailed });
   }
 }
 
 export type Step = (log: Log, model: Model) => Promise<void>;
 
-/** Appends of all sizes with full segments, votes, and snapshots that let segments go, also at the same time. */
+/**
+ * Appends of all sizes with full segments, votes, snapshots that let segments go, also at the same time; then entries
+ * that are taken back, and snapshots of others.
+ */
 export const life: readonly Step[] = [
   (log, model) => model.bootstrap(log),
   (log, model) => model.append(log, 8),
@@ -146,6 +194,20 @@ export const life: readonly Step[] = [
   (log, model) => model.append(log, 8),
   (log, model) => model.takeSnapshot(log, 12, { entries: 3, bytes: 3000 }),
   (log, model) => model.append(log, 24, 24),
+  // Another leader: what this one added was never committed.
+  (log, model) => model.append(log, 400, 400, 16),
+  (log, model) => model.store(log, 4, undefined),
+  (log, model) => model.truncate(log, 16),
+  (log, model) => model.append(log, 32),
+  (log, model) => model.append(log, 3000, 8),
+  (log, model) => model.append(log, 904),
+  (log, model) => model.truncate(log, 17),
+  (log, model) => model.append(log, 24),
+  (log, model) => model.install(log, 40),
+  (log, model) => model.append(log, 8, 704),
+  (log, model) => model.append(log, 1800),
+  (log, model) => model.install(log, 42),
+  (log, model) => model.append(log, 48),
 ];
 
 /** Waits for both, whatever becomes of them. */
@@ -158,10 +220,11 @@ async function both(first: Promise<void>, second: Promise<void>): Promise<void> 
 export function randomLife(random: SeededRandom): Step[] {
   const steps = life.slice(0, 2);
   for (let count = random.below(25); count > 0; count--) {
-    const kind = random.below(10);
+    const kind = random.below(13);
     const sizes = Array.from({ length: 1 + random.below(4) }, () => 8 * random.below(random.pick([3, 30, 300])));
     const retention = { entries: random.below(random.pick([1, 10])), bytes: random.below(random.pick([1, 4000])) };
     const back = random.below(random.pick([1, 8]));
+    const ahead = 1 + random.below(5);
     const snapshot: Step = (log, model) => {
       const index = Math.max(log.lastIndex - back, model.snapshot, 1);
       return model.takeSnapshot(log, index, retention);
@@ -169,6 +232,11 @@ export function randomLife(random: SeededRandom): Step[] {
     if (kind < 6) steps.push((log, model) => model.append(log, ...sizes));
     else if (kind < 7) steps.push((log, model) => model.store(log, model.stored.term + 1, BigInt(count)));
     else if (kind < 9) steps.push(snapshot);
+    else if (kind === 10)
+      steps.push((log, model) => model.truncate(log, Math.max(log.lastIndex - back, model.snapshot + 1, 2)));
+    else if (kind === 11) steps.push((log, model) => model.install(log, log.lastIndex + ahead));
+    else if (kind === 12)
+      steps.push((log, model) => model.install(log, Math.max(log.lastIndex - back, model.snapshot + 1, 2)));
     else steps.push((log, model) => both(model.append(log, ...sizes), snapshot(log, model)));
   }
   return steps;

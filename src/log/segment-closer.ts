@@ -32,6 +32,7 @@ export class SegmentCloser {
   #idle: Promise<void> = Promise.resolve();
   /** Something went wrong that must not be tried again: segments stay open until the next start. */
   #failed = false;
+  #error: unknown = undefined;
 
   constructor(options: SegmentCloserOptions, removed: (segment: WrittenSegment) => void) {
     this.#options = options;
@@ -49,6 +50,11 @@ export class SegmentCloser {
   }
 
   /** Closes a segment, or removes it if it is empty, after those that wait already. */
+  /** Why the oldest segment could not be closed at the last attempt; undefined if there will be no other. */
+  get error(): unknown {
+    return this.#failed ? undefined : this.#error;
+  }
+
   add(segment: WrittenSegment): void {
     this.#waiting.push(segment);
     this.tryAgain();
@@ -70,8 +76,10 @@ export class SegmentCloser {
       if (oldest === undefined || this.#failed) return;
       try {
         await this.#close(oldest);
+        this.#error = undefined;
         this.#waiting.shift();
       } catch (error) {
+        this.#error = error;
         const full = error instanceof FileError && error.code === 'ENOSPC';
         this.#failed = !full || oldest.writer.syncFailed;
         const fields = { file: oldest.writer.name, error: messageOf(error) };

@@ -17,20 +17,19 @@ import type { Clock, File, Files, Logger } from '../host/types.ts';
 import { DecodeError } from '../lib/bytes.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Index } from '../raft/index.ts';
-import { isLz4Frame, Lz4FrameDecoder, StoredFrameWriter } from '../lib/lz4.ts';
+import { isLz4Frame, lz4ContentSize, Lz4FrameDecoder } from '../lib/lz4.ts';
 import { damaged } from './damage.ts';
 import { readExactly, readSmallFile } from './read.ts';
 import { removeIfThere } from './remove.ts';
+import { SnapshotFile } from './snapshot-file.ts';
 
 /** How many snapshots stay on disk. */
 const KEPT = 2;
 const META_SUFFIX = '.meta';
 /** Bytes read and given to the decoder at once: a few milliseconds of work. */
 const READ_SIZE = 1024 * 1024;
-/** Bytes written at once, each write synced, so that a snapshot does not flood the disk's queue. */
-const WRITE_SIZE = 256 * 1024;
-/** Room for one more piece, a page or a header, and what the frame adds. */
-const BUFFER_SIZE = WRITE_SIZE + 16 * 1024;
+/** Enough of a file to see whether it is an LZ4 frame, and how much it holds. */
+const FRAME_START_SIZE = 32;
 
 export interface Snapshot extends SnapshotName, SnapshotMeta {}
 
@@ -38,6 +37,27 @@ export interface Snapshot extends SnapshotName, SnapshotMeta {}
 export interface SnapshotContent {
   readonly size: number;
   pieces(): Iterable<Uint8Array>;
+}
+
+/** A snapshot on its way to another node: its content, not compressed. */
+export interface SnapshotStream {
+  readonly snapshot: Snapshot;
+  /** Bytes of the content. */
+  readonly size: number;
+  /** The content in order. Rejects with DqliteError DAMAGED. */
+  chunks(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** A snapshot that comes from another node, in a temporary file until it is published or discarded. */
+export interface ReceivedSnapshot {
+  readonly snapshot: Snapshot;
+  /** The next bytes of the content, which are free again when it resolves. Rejects with DecodeError if they make no snapshot. */
+  push(bytes: Uint8Array): Promise<void>;
+  /** To be called after the last byte. Rejects as `push` does. */
+  finish(): Promise<void>;
+  /** Removes what has arrived. */
+  discard(): Promise<void>;
 }
 
 interface Leftovers {
@@ -61,6 +81,7 @@ export class SnapshotStore {
   readonly #directory: string;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  #lastTimestampMs = 0;
 
   constructor(files: Files, directory: string, clock: Clock, logger: Logger) {
     this.#files = files;
@@ -89,47 +110,159 @@ export class SnapshotStore {
   }
 
   /** Gives the content of a snapshot to a sink, yielding to other work in between. */
-  async read(snapshot: SnapshotName, sink: SnapshotSink): Promise<void> {
+  async read(snapshot: Snapshot, sink: SnapshotSink): Promise<void> {
+    const stream = await this.open(snapshot);
+    try {
+      const reader = new SnapshotContentReader(sink);
+      for await (const chunk of stream.chunks()) this.#checked(snapshot, () => reader.push(chunk));
+      this.#checked(snapshot, () => reader.finish());
+    } finally {
+      await stream.close();
+    }
+  }
+
+  /** Opens a snapshot for reading its content, which also stays readable when the snapshot is removed meanwhile. */
+  async open(snapshot: Snapshot): Promise<SnapshotStream> {
     const name = formatFileName({ kind: 'snapshot', ...snapshot });
     const file = await this.#files.open(this.#path(name), { mode: 'read' });
     try {
-      const size = await file.size();
-      const reader = new SnapshotContentReader(sink);
-      const first = await readExactly(file, 0, Math.min(size, READ_SIZE));
-      const decoder = isLz4Frame(first) ? new Lz4FrameDecoder(content => reader.push(content)) : undefined;
-      const push = (bytes: Uint8Array): void => (decoder === undefined ? reader.push(bytes) : decoder.push(bytes));
-      push(first);
-      for (let offset = first.length; offset < size; offset += READ_SIZE) {
-        push(await readExactly(file, offset, Math.min(size - offset, READ_SIZE)));
+      const fileSize = await file.size();
+      const start = await readExactly(file, 0, Math.min(fileSize, FRAME_START_SIZE));
+      const isFrame = isLz4Frame(start);
+      const size = isFrame ? this.#checked(snapshot, () => lz4ContentSize(start)) : fileSize;
+      return {
+        snapshot,
+        size,
+        chunks: () => this.#chunks(snapshot, file, fileSize, isFrame),
+        close: () => file.close(),
+      };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  async *#chunks(snapshot: Snapshot, file: File, fileSize: number, isFrame: boolean): AsyncGenerator<Uint8Array> {
+    const content: Uint8Array[] = [];
+    // What the decoder gives is a view of its window.
+    const decoder = isFrame ? new Lz4FrameDecoder(piece => content.push(piece.slice())) : undefined;
+    for (let offset = 0; offset < fileSize; offset += READ_SIZE) {
+      const bytes = await readExactly(file, offset, Math.min(fileSize - offset, READ_SIZE));
+      if (decoder === undefined) {
+        yield bytes;
+        continue;
       }
-      decoder?.finish();
-      reader.finish();
+      this.#checked(snapshot, () => decoder.push(bytes));
+      yield* content.splice(0);
+    }
+    this.#checked(snapshot, () => decoder?.finish());
+    yield* content.splice(0);
+  }
+
+  #checked<Result>(snapshot: SnapshotName, work: () => Result): Result {
+    try {
+      return work();
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      throw damaged({ directory: this.#directory, file: name, what: error.message, lost: lostOf(snapshot) }, error);
-    } finally {
-      await file.close();
+      const file = formatFileName({ kind: 'snapshot', ...snapshot });
+      throw damaged({ directory: this.#directory, file, what: error.message, lost: lostOf(snapshot) }, error);
     }
   }
 
   /** Writes a snapshot; durable and the newest one when it resolves. Then the oldest are removed. */
-  async write(snapshot: Omit<Snapshot, 'timestampMs'>, content: SnapshotContent): Promise<Snapshot> {
-    const named = { ...snapshot, timestampMs: Math.floor(this.#clock.wallMs()) };
-    const metaName = formatFileName({ kind: 'snapshotMeta', ...named });
-    const name = formatFileName({ kind: 'snapshot', ...named });
+  async write(meta: Omit<Snapshot, 'timestampMs'>, content: SnapshotContent): Promise<Snapshot> {
+    const snapshot = this.#named(meta);
+    const file = await this.#createTemporary(snapshot, content.size);
     try {
-      await this.#writeTemporary(metaName, file => file.write([encodeSnapshotMeta(snapshot)], 0));
-      await this.#publish(metaName);
-      await this.#writeTemporary(name, file => writeFrame(file, content));
-      await this.#files.rename(this.#temporaryPath(name), this.#path(name));
+      for (const piece of content.pieces()) await file.push(piece);
+      await file.finish();
+      await this.#publish(snapshot);
     } catch (error) {
-      await this.#removeQuietly(this.#temporaryPath(name), this.#temporaryPath(metaName), this.#path(metaName));
+      await file.abandon();
+      await this.#removeUnfinished(snapshot);
       throw error;
     }
-    // From here on the snapshot is there: without its .meta file it would be damage.
+    // From here on it is there: without its .meta file it would be damage.
+    await this.settle();
+    return snapshot;
+  }
+
+  /** Begins to receive a snapshot of `size` bytes. */
+  async receive(meta: Omit<Snapshot, 'timestampMs'>, size: number): Promise<ReceivedSnapshot> {
+    const snapshot = this.#named(meta);
+    const file = await this.#createTemporary(snapshot, size);
+    const reader = new SnapshotContentReader({ beginDatabase() {}, page() {}, endDatabase() {} });
+    return {
+      snapshot,
+      push: async bytes => {
+        reader.push(bytes);
+        await file.push(bytes);
+      },
+      finish: async () => {
+        reader.finish();
+        await file.finish();
+      },
+      discard: async () => {
+        await file.abandon();
+        await this.#removeUnfinished(snapshot);
+      },
+    };
+  }
+
+  /** Gives a received snapshot its name. To be followed by `settle`, or if it rejects by `unpublish`. */
+  publish({ snapshot }: ReceivedSnapshot): Promise<void> {
+    return this.#publish(snapshot);
+  }
+
+  /** After a `publish` that rejected: the snapshot is gone for good when it resolves. Can be tried again. */
+  async unpublish({ snapshot }: ReceivedSnapshot): Promise<void> {
+    const name = formatFileName({ kind: 'snapshot', ...snapshot });
+    const metaName = formatFileName({ kind: 'snapshotMeta', ...snapshot });
+    // The data first: without its .meta file it would be damage.
+    for (const path of [this.#path(name), this.#path(metaName)]) {
+      await removeIfThere(this.#files, path);
+      await this.#files.syncDirectory(this.#directory);
+    }
+    await this.#removeUnfinished(snapshot);
+  }
+
+  /** After a snapshot got its name: durable and the newest one when it resolves. Can be tried again. */
+  async settle(): Promise<void> {
     await this.#files.syncDirectory(this.#directory);
     await this.#removeOld();
-    return named;
+  }
+
+  /** A time that no other snapshot of this process has. */
+  #named(snapshot: Omit<Snapshot, 'timestampMs'>): Snapshot {
+    this.#lastTimestampMs = Math.max(this.#lastTimestampMs + 1, Math.floor(this.#clock.wallMs()));
+    return { ...snapshot, timestampMs: this.#lastTimestampMs };
+  }
+
+  async #createTemporary(snapshot: Snapshot, size: number): Promise<SnapshotFile> {
+    const path = this.#temporaryPath(formatFileName({ kind: 'snapshot', ...snapshot }));
+    return SnapshotFile.create(await this.#files.open(path, { mode: 'create', durable: true }), size);
+  }
+
+  /** First the .meta file, then the data, which is in its temporary file already. */
+  async #publish(snapshot: Snapshot): Promise<void> {
+    const name = formatFileName({ kind: 'snapshot', ...snapshot });
+    const metaName = formatFileName({ kind: 'snapshotMeta', ...snapshot });
+    const meta = await this.#files.open(this.#temporaryPath(metaName), { mode: 'create', durable: true });
+    try {
+      await meta.write([encodeSnapshotMeta(snapshot)], 0);
+      await meta.sync();
+    } finally {
+      await meta.close();
+    }
+    await this.#files.rename(this.#temporaryPath(metaName), this.#path(metaName));
+    await this.#files.syncDirectory(this.#directory);
+    await this.#files.rename(this.#temporaryPath(name), this.#path(name));
+  }
+
+  async #removeUnfinished(snapshot: Snapshot): Promise<void> {
+    const name = formatFileName({ kind: 'snapshot', ...snapshot });
+    const metaName = formatFileName({ kind: 'snapshotMeta', ...snapshot });
+    await this.#removeQuietly(this.#temporaryPath(name), this.#temporaryPath(metaName), this.#path(metaName));
   }
 
   async #removeOld(): Promise<void> {
@@ -180,22 +313,6 @@ export class SnapshotStore {
     return { complete, leftovers, unfinishedIndex };
   }
 
-  async #writeTemporary(name: string, write: (file: File) => Promise<void>): Promise<void> {
-    const file = await this.#files.open(this.#temporaryPath(name), { mode: 'create', durable: true });
-    try {
-      await write(file);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** Gives a temporary file its name. */
-  async #publish(name: string): Promise<void> {
-    await this.#files.rename(this.#temporaryPath(name), this.#path(name));
-    await this.#files.syncDirectory(this.#directory);
-  }
-
   /** Removes files that need not be there. */
   async #removeQuietly(...paths: string[]): Promise<void> {
     for (const path of paths) {
@@ -214,30 +331,6 @@ export class SnapshotStore {
   #path(name: string): string {
     return this.#files.join(this.#directory, name);
   }
-}
-
-/** Writes content as an LZ4 frame, by way of a buffer: many small pieces, few writes. */
-async function writeFrame(file: File, content: SnapshotContent): Promise<void> {
-  const frame = new StoredFrameWriter(content.size);
-  const buffer = new Uint8Array(BUFFER_SIZE);
-  let filled = 0;
-  let offset = 0;
-  const emit = (piece: Uint8Array): void => {
-    buffer.set(piece, filled);
-    filled += piece.length;
-  };
-  const flush = async (): Promise<void> => {
-    await file.write([buffer.subarray(0, filled)], offset);
-    offset += filled;
-    filled = 0;
-  };
-  emit(frame.header());
-  for (const piece of content.pieces()) {
-    frame.push(piece, emit);
-    if (filled >= WRITE_SIZE) await flush();
-  }
-  emit(frame.finish());
-  await flush();
 }
 
 function compareAge(a: SnapshotName, b: SnapshotName): number {

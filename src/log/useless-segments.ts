@@ -36,15 +36,13 @@ export class UselessSegments {
   }
 
   async #remove(): Promise<void> {
-    if (this.#names.length === 0) return;
-    for (;;) {
-      const oldest = this.#names[0];
-      if (oldest === undefined) break;
+    for (let oldest = this.#names[0]; oldest !== undefined; oldest = this.#names[0]) {
       // The newest goes when the others are gone for good: it tells where the open segment after it begins.
-      if (this.#names.length === 1) await this.#files.syncDirectory(this.#directory);
+      const isNewest = this.#names.length === 1;
+      if (isNewest) await this.#files.syncDirectory(this.#directory);
       await removeIfThere(this.#files, this.#files.join(this.#directory, oldest.name));
+      if (isNewest) await this.#files.syncDirectory(this.#directory);
       this.#names.shift();
     }
-    await this.#files.syncDirectory(this.#directory);
   }
 }
