@@ -6,8 +6,11 @@ import { DqliteError } from '../lib/errors.ts';
 import { parseAddress, type ParsedAddress } from './address.ts';
 import type { Connection, ConnectionHandlers, Listener, Net } from './types.ts';
 
-/** C dqlite's. */
-const BACKLOG = 128;
+/**
+ * Connections that wait to be accepted. C dqlite has 128; when all clients of a node come back at once, those beyond
+ * lose seconds to retransmissions. The system may cap it.
+ */
+const BACKLOG = 4096;
 /** Bytes of an abstract name without the leading NUL. */
 const ABSTRACT_NAME_SIZE = 107;
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);

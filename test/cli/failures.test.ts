@@ -6,12 +6,12 @@ import { once } from 'node:events';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { within } from '../support/deadline.ts';
+import { within } from '../support/wait.ts';
 import { MAIN } from '../support/paths.ts';
 import { freePort } from '../support/ports.ts';
 import { serve, serveAndFail, type ServeOptions } from '../support/serve.ts';
 import { temporaryDirectory, type Scope } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 /** Starts a node that must refuse. Gives what it said, without log lines. */
 async function refusal(scope: Scope, options: ServeOptions): Promise<string> {
@@ -34,7 +34,7 @@ function contents(directory: string): Map<string, string> {
 async function usedDirectory(scope: Scope, ...args: string[]): Promise<string> {
   const directory = temporaryDirectory(scope);
   const node = await serve(scope, { directory, args });
-  const client = await WireClient.open(node.address, 'x.db');
+  const client = await Connection.open(node.address, 'x.db');
   await client.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)');
   for (let row = 0; row < 20; row++) await client.exec('INSERT INTO t DEFAULT VALUES');
   await node.stop();
@@ -67,7 +67,7 @@ test('the directory is in use by a living process, which goes on', async t => {
   const message = await refusal(t, { directory });
   assert.match(message, new RegExp(`${directory} is in use by process ${first.child.pid} `));
   assert.match(message, /hint: stop that process; if it does not exist any more, remove .*dqlite-node-lock/);
-  const client = await WireClient.open(first.address, 'x.db');
+  const client = await Connection.open(first.address, 'x.db');
   await client.exec('CREATE TABLE t (id)');
   await first.stop();
   const second = await serve(t, { directory });
@@ -88,7 +88,7 @@ test('the lock of a killed process is taken over, also before its parent has not
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   t.after(() => parent.kill('SIGKILL'));
-  await within(once(parent.stdout, 'data'), 10_000, 'the child of a shell is ready');
+  await within(once(parent.stdout, 'data'), 'the child of a shell is ready', 10_000);
   const owner = JSON.parse(readFileSync(path.join(directory, 'dqlite-node-lock'), 'utf8')) as { pid: number };
   assert.notEqual(owner.pid, parent.pid);
   process.kill(owner.pid, 'SIGKILL');

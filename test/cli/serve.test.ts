@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { completeLines } from '../support/child.ts';
 import { serve, serveAndFail } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
 
@@ -19,7 +19,7 @@ test('prints one line, with the bound address, and leads by then', async t => {
   const directory = temporaryDirectory(t);
   const node = await serve(t, { directory, id: 7n, address: 'node.test:7', bind: '127.0.0.1:0' });
   // Not a bootstrap id: it waits to be added to a cluster.
-  const lonely = await WireClient.connect(node.address);
+  const lonely = await Connection.connect(node.address);
   assert.deepEqual(await lonely.call({ kind: 'leader' }), { kind: 'server', id: 0n, address: '' });
   await assert.rejects(lonely.open('x.db'), { code: 10250, message: 'not leader' });
   await node.stop();
@@ -33,7 +33,7 @@ test('prints one line, with the bound address, and leads by then', async t => {
     });
     assert.match(founder.address, /^127\.0\.0\.1:\d+$/);
     assert.notEqual(founder.port, 0);
-    const client = await WireClient.connect(founder.address);
+    const client = await Connection.connect(founder.address);
     assert.deepEqual(await client.call({ kind: 'leader' }), { kind: 'server', id, address: 'node.test:1' });
     await client.open('x.db');
     await client.exec('CREATE TABLE t (id)');
@@ -52,7 +52,7 @@ test('the directory is made, with those above it', async t => {
 test('log lines are logfmt on stderr, from the level on that was asked for', async t => {
   const directory = temporaryDirectory(t);
   const node = await serve(t, { directory, args: ['--snapshot-threshold', '1', '--log-level', 'debug'] });
-  const client = await WireClient.open(node.address, 'a "quoted" name.db');
+  const client = await Connection.open(node.address, 'a "quoted" name.db');
   await client.exec('CREATE TABLE t (id)');
   const line = await node.child.line(/snapshot taken/, 5000);
   assert.match(line, / index=\d+ bytes=\d+ ms=\d+$/);
@@ -83,7 +83,7 @@ test('goes on when nobody reads its log any more', async t => {
   const node = await serve(t, { directory: temporaryDirectory(t), args: ['--snapshot-threshold', '2'] });
   node.child.process.stderr.destroy();
   node.child.process.stdout.destroy();
-  const client = await WireClient.open(node.address, 'x.db');
+  const client = await Connection.open(node.address, 'x.db');
   await client.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)');
   // Each snapshot is a line that cannot be written.
   for (let row = 0; row < 20; row++) await client.exec('INSERT INTO t DEFAULT VALUES');
@@ -94,7 +94,7 @@ test('goes on when nobody reads its log any more', async t => {
 test('@ alone listens on an abstract socket of any name', { skip: process.platform !== 'linux' }, async t => {
   const node = await serve(t, { directory: temporaryDirectory(t), bind: '@' });
   assert.match(node.address, /^@[0-9a-f]+$/);
-  const client = await WireClient.open(node.address, 'x.db');
+  const client = await Connection.open(node.address, 'x.db');
   await client.exec('CREATE TABLE t (id)');
   await node.stop();
   assert.doesNotMatch(node.child.stderr, /level=warn/);
@@ -113,14 +113,14 @@ test('@name is an abstract socket of that name', { skip: process.platform !== 'l
   } else {
     const node = await serve(t, options);
     assert.equal(node.address, `@${name}`);
-    const client = await WireClient.open(node.address, 'x.db');
+    const client = await Connection.open(node.address, 'x.db');
     await client.exec('CREATE TABLE t (id)');
     await node.stop();
   }
   const full = `dqlite-node-test-${process.pid}-`.padEnd(107, 'x');
   const node = await serve(t, { directory: temporaryDirectory(t), bind: `@${full}` });
   assert.equal(node.address, `@${full}`);
-  await WireClient.open(node.address, 'x.db');
+  await Connection.open(node.address, 'x.db');
   await node.stop();
 });
 
@@ -128,11 +128,11 @@ test('a restart keeps id, address and data', async t => {
   const directory = temporaryDirectory(t);
   const options = { directory, id: 0x2dc171858c3155ben, address: 'node.test:9', bind: '127.0.0.1:0' };
   const first = await serve(t, options);
-  const client = await WireClient.open(first.address, 'x.db');
+  const client = await Connection.open(first.address, 'x.db');
   await client.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'one')");
   await first.stop();
   const second = await serve(t, options);
-  const again = await WireClient.open(second.address, 'x.db');
+  const again = await Connection.open(second.address, 'x.db');
   assert.deepEqual(await again.values('SELECT * FROM t'), [[1n, 'one']]);
   assert.deepEqual(await again.call({ kind: 'cluster', format: 1 }), {
     kind: 'servers',

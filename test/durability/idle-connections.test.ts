@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection, requests } from '../support/connection.ts';
 
 const CONNECTIONS = 1000;
 const ROWS = 2000;
@@ -13,7 +13,7 @@ const MAX_RSS = 512 * 2 ** 20;
 
 test(`${CONNECTIONS} idle connections after one scan each`, async t => {
   const node = await serve(t, { directory: temporaryDirectory(t) });
-  const first = await WireClient.open(node.address, 'x.db');
+  const first = await Connection.open(node.address, 'x.db');
   await first.exec(
     `CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, amount REAL);
      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${ROWS})
@@ -25,12 +25,12 @@ test(`${CONNECTIONS} idle connections after one scan each`, async t => {
     while (clients.length < CONNECTIONS) {
       const position = clients.length;
       clients.push(first);
-      const client = await WireClient.open(node.address, 'x.db');
+      const client = await Connection.open(node.address, 'x.db');
       clients[position] = client;
       // A third of them in a transaction that was read in, a third with a prepared statement.
       if (position % 3 === 0) await client.exec('BEGIN');
       if (position % 3 === 1) await client.prepare('SELECT count(*) FROM t WHERE name = ?');
-      await client.scan('SELECT * FROM t');
+      await client.ask(requests.querySql('SELECT * FROM t'), () => client.parts());
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, connect));

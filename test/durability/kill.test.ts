@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { median } from '../support/deadline.ts';
+import { median } from '../support/median.ts';
 import { killOverAndOver } from '../support/kill-cycle.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 const DATABASES = 1000;
 const CONCURRENCY = 8;
@@ -23,7 +23,7 @@ async function forAll(count: number, work: (number: number) => Promise<void>): P
 
 async function writeAll(address: string): Promise<void> {
   await forAll(DATABASES, async number => {
-    const client = await WireClient.open(address, nameOf(number));
+    const client = await Connection.open(address, nameOf(number));
     await client.exec(
       `CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (${number}, 'tenant ${number}')`,
     );
@@ -33,7 +33,7 @@ async function writeAll(address: string): Promise<void> {
 
 async function readAll(address: string): Promise<void> {
   await forAll(DATABASES, async number => {
-    const client = await WireClient.open(address, nameOf(number));
+    const client = await Connection.open(address, nameOf(number));
     assert.deepEqual(await client.values('SELECT * FROM t'), [[BigInt(number), `tenant ${number}`]]);
     client.close();
   });

@@ -12,7 +12,7 @@ import { dataFolder, needPrograms } from '../support/peers.ts';
 import { freePort } from '../support/ports.ts';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 before(() => needPrograms('dqlite-benchmark'));
 
@@ -52,7 +52,7 @@ test('kvreadwrite with four workers: no error, and every row is there', async t 
   for (const [worker, errors] of errorsOf) assert.ok(errors <= 1, `worker ${worker} had ${errors} errors`);
   t.diagnostic(`${counts.exec / SECONDS} writes and ${counts.query / SECONDS} reads per second, ${WORKERS} workers`);
   assert.ok(counts.exec > 100 && counts.query > 100);
-  const client = await WireClient.open(address, 'benchmark');
+  const client = await Connection.open(address, 'benchmark');
   const [[rows]] = (await client.values('SELECT count(*) FROM model')) as [[bigint]];
   // The last write of each worker may have been cut off by the end of its time.
   assert.ok(rows >= counts.exec && rows <= counts.exec + WORKERS, `${rows} rows, ${counts.exec} writes`);

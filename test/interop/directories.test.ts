@@ -8,7 +8,7 @@ import { fill, readAll, type Content } from '../support/content.ts';
 import { freePort } from '../support/ports.ts';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 before(() => needPrograms('dqlite-demo'));
 
@@ -82,9 +82,9 @@ test('a snapshot of theirs, with what came after', async t => {
   const rows = 1150; // they take a snapshot every 1024 entries
   await theirs(t, where, 'kill', async address => {
     await fill(address, 0);
-    const client = await WireClient.open(address, 'main.db');
+    const client = await Connection.open(address, 'main.db');
     await client.exec('CREATE TABLE many (id INTEGER PRIMARY KEY, v TEXT)');
-    const statement = await client.prepare('INSERT INTO many (v) VALUES (?)');
+    const { statement } = await client.prepare('INSERT INTO many (v) VALUES (?)');
     for (let row = 0; row < rows; row++) await client.execPrepared(statement, `row ${row}`);
     await fill(address, 1);
   });
@@ -95,7 +95,7 @@ test('a snapshot of theirs, with what came after', async t => {
   );
   let contents: Map<string, Content> | undefined;
   await ours(t, where, 'kill', SNAPSHOTS, async address => {
-    const client = await WireClient.open(address, 'main.db');
+    const client = await Connection.open(address, 'main.db');
     assert.deepEqual(await client.values('SELECT count(*), sum(id) FROM many'), [
       [BigInt(rows), BigInt((rows * (rows + 1)) / 2)],
     ]);
@@ -112,7 +112,7 @@ test('a database that VACUUM has made smaller', async t => {
   let contents: Map<string, Content> | undefined;
   await ours(t, where, 'stop', [], async address => {
     await fill(address, 0);
-    const client = await WireClient.open(address, 'blobs.db');
+    const client = await Connection.open(address, 'blobs.db');
     await client.exec('INSERT INTO blob (bytes) VALUES (zeroblob(400000))');
     await client.exec('DELETE FROM blob WHERE length(bytes) = 400000');
     await client.exec('VACUUM');

@@ -12,7 +12,7 @@ import { FOUNDER_ID, needPrograms } from '../support/peers.ts';
 import { replay } from '../support/replay.ts';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory, type Scope } from '../support/temporary.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 before(() => needPrograms('sqlite3', 'tar'));
 
@@ -96,7 +96,7 @@ for (const [fixture, keys] of [
     const directory = copyOf(t, fixture);
     const options = { directory, id: FOUNDER_ID, address: '127.0.0.1:29007', bind: '127.0.0.1:0' };
     const first = await serve(t, { ...options, args: ['--snapshot-threshold', '8', '--snapshot-trailing', '4'] });
-    const client = await WireClient.open(first.address, 'demo');
+    const client = await Connection.open(first.address, 'demo');
     for (const [sql, expected] of Object.entries(model(keys))) {
       const [row] = await client.values(sql);
       assert.equal(row!.join('|'), expected);
@@ -106,7 +106,7 @@ for (const [fixture, keys] of [
     }
     await first.kill();
     const second = await serve(t, options);
-    const again = await WireClient.open(second.address, 'demo');
+    const again = await Connection.open(second.address, 'demo');
     for (const [sql, expected] of Object.entries(model(keys + 20))) {
       const [row] = await again.values(sql);
       assert.equal(row!.join('|'), expected);
@@ -119,7 +119,7 @@ for (const [fixture, keys] of [
 test('a directory of a cluster does not elect a lone node', async t => {
   const directory = copyOf(t, 'three-node-clean/node1');
   const node = await serve(t, { directory, id: FOUNDER_ID, address: '127.0.0.1:29001', bind: '127.0.0.1:0' });
-  const client = await WireClient.connect(node.address);
+  const client = await Connection.connect(node.address);
   assert.deepEqual(await client.call({ kind: 'leader' }), { kind: 'server', id: 0n, address: '' });
   const { servers } = (await client.call({ kind: 'cluster', format: 1 })) as { servers: readonly { id: bigint }[] };
   assert.deepEqual(

@@ -10,7 +10,7 @@ import { freePort } from '../support/ports.ts';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory, type Scope } from '../support/temporary.ts';
 import { playTranscript } from '../support/transcript.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { Connection } from '../support/connection.ts';
 
 before(() => needPrograms('dqlite', 'dqlite-demo', 'sqlite3'));
 
@@ -70,7 +70,7 @@ test('.reconfigure gives a directory of ours another address', async t => {
   const after = `127.0.0.1:${await freePort()}`;
   const directory = dataFolder(base, after);
   const first = await serve(t, { directory, id: FOUNDER_ID, address: before, args: ['--snapshot-threshold', '16'] });
-  const client = await WireClient.open(before, 'x.db');
+  const client = await Connection.open(before, 'x.db');
   await client.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)');
   for (let row = 0; row < 20; row++) await client.exec('INSERT INTO t DEFAULT VALUES');
   await first.stop();
@@ -82,7 +82,7 @@ test('.reconfigure gives a directory of ours another address', async t => {
 
   // The configuration that it appends has term 1, whatever came before (raft and disk spec section 6.14).
   const second = await serve(t, { directory, id: FOUNDER_ID, address: after });
-  const again = await WireClient.open(after, 'x.db');
+  const again = await Connection.open(after, 'x.db');
   assert.deepEqual(await again.values('SELECT count(*) FROM t'), [[20n]]);
   await again.exec('INSERT INTO t DEFAULT VALUES');
   assert.deepEqual(await again.call({ kind: 'cluster', format: 1 }), {
@@ -91,7 +91,7 @@ test('.reconfigure gives a directory of ours another address', async t => {
   });
   await second.stop();
   const c = await CNode.start(t, base, after);
-  const theirs = await WireClient.open(after, 'x.db');
+  const theirs = await Connection.open(after, 'x.db');
   assert.deepEqual(await theirs.values('SELECT count(*) FROM t'), [[21n]]);
   theirs.close();
   await c.stop();

@@ -5,9 +5,9 @@ import { after, afterEach, before, test } from 'node:test';
 import init from '@sqlite.org/sqlite-wasm';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import type { DumpedFile } from '../../src/wire/index.ts';
-import { fails, requests, type Connection } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
-import { turns, until } from '../helpers/wait.ts';
+import { fails, requests, type Connection } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
+import { turns, until } from '../support/wait.ts';
 
 let server: TestNode;
 before(async () => {

@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { dumpNames, readDumps, type Dump } from '../../src/wire/dumps.test.helpers.ts';
-import { encoded, requests, type Connection } from '../helpers/connection.ts';
-import { NODE_ADDRESS, NODE_ID, TestNode } from '../helpers/node.ts';
+import { encoded, requests, type Connection } from '../support/connection.ts';
+import { NODE_ADDRESS, NODE_ID, TestNode } from '../support/node.ts';
 
 let server: TestNode;
 before(async () => {

@@ -5,9 +5,9 @@ import net from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import { requestType, responseType, type Request } from '../../src/wire/index.ts';
-import { Connection, encoded, Ended, Failure, fails, message, requests, text, words } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
-import { turns, until } from '../helpers/wait.ts';
+import { Connection, encoded, Ended, Failure, fails, message, requests, text, words } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
+import { turns, until } from '../support/wait.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { fails, requests, type Connection } from '../helpers/connection.ts';
-import { NODE_ID, TestNode } from '../helpers/node.ts';
-import { turns, until } from '../helpers/wait.ts';
+import { fails, requests, type Connection } from '../support/connection.ts';
+import { NODE_ID, TestNode } from '../support/node.ts';
+import { turns, until } from '../support/wait.ts';
 
 let server: TestNode;
 before(async () => {

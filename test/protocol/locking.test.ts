@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { fails, requests, type Connection } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
-import { turns } from '../helpers/wait.ts';
+import { fails, requests, type Connection } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
+import { turns } from '../support/wait.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
 const LOCKED = 'database is locked';

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import type { Request } from '../../src/wire/index.ts';
 import { requestType } from '../../src/wire/index.ts';
-import { encoded, fails, message, requests, text, words } from '../helpers/connection.ts';
-import { NODE_ADDRESS, NODE_ID, TestNode } from '../helpers/node.ts';
+import { encoded, fails, message, requests, text, words } from '../support/connection.ts';
+import { NODE_ADDRESS, NODE_ID, TestNode } from '../support/node.ts';
 
 let server: TestNode;
 before(async () => {

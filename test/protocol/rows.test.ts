@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { rowsMarker } from '../../src/wire/index.ts';
-import { fails, requests, type Connection, type Message } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
+import { fails, requests, type Connection, type Message } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
 
 const PAGE = 4096;
 

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { fails, requests, type Connection, type Plain } from '../helpers/connection.ts';
-import { smallLimits, TestNode } from '../helpers/node.ts';
-import { until } from '../helpers/wait.ts';
+import { fails, requests, type Connection, type Plain } from '../support/connection.ts';
+import { smallLimits, TestNode } from '../support/node.ts';
+import { until } from '../support/wait.ts';
 
 let server: TestNode;
 before(async () => {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import { requestType, type Request } from '../../src/wire/index.ts';
-import { fails, message, parameters, requests, text, words, type Connection } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
+import { fails, message, parameters, requests, text, words, type Connection } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
 
 let server: TestNode;
 before(async () => {

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { fails, requests, type Connection } from '../helpers/connection.ts';
-import { breakSqlite, smallLimits, TestNode } from '../helpers/node.ts';
-import { turns, until } from '../helpers/wait.ts';
+import { fails, requests, type Connection } from '../support/connection.ts';
+import { breakSqlite, smallLimits, TestNode } from '../support/node.ts';
+import { turns, until } from '../support/wait.ts';
 
 const IDLE_MS = 30_000;
 /** Longer than the pause between two looks at idle transactions. */

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import { requestType, responseType } from '../../src/wire/index.ts';
-import { encoded, Ended, fails, message, requests, text, words, type Connection } from '../helpers/connection.ts';
-import { NODE_ADDRESS, NODE_ID, TestNode } from '../helpers/node.ts';
-import { turns } from '../helpers/wait.ts';
+import { encoded, Ended, fails, message, requests, text, words, type Connection } from '../support/connection.ts';
+import { NODE_ADDRESS, NODE_ID, TestNode } from '../support/node.ts';
+import { turns } from '../support/wait.ts';
 
 const LEGACY = 0x86104dd760433fe5n;
 const SERVER = { kind: 'server', id: NODE_ID, address: NODE_ADDRESS };

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { requestType, valueType } from '../../src/wire/index.ts';
-import { encoded, fails, message, requests, text, words, type Connection, type Plain } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
+import { encoded, fails, message, requests, text, words, type Connection, type Plain } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
 
 let server: TestNode;
 before(async () => {

@@ -6,9 +6,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { FileError } from '../../src/host/types.ts';
-import { fails, requests, type Connection } from '../helpers/connection.ts';
-import { TestNode } from '../helpers/node.ts';
-import { turns, until } from '../helpers/wait.ts';
+import { fails, requests, type Connection } from '../support/connection.ts';
+import { TestNode } from '../support/node.ts';
+import { turns, until } from '../support/wait.ts';
 
 let server: TestNode;
 before(async () => {

@@ -5,7 +5,7 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { within } from './deadline.ts';
+import { within } from './wait.ts';
 import type { Scope } from './temporary.ts';
 
 export interface Exit {
@@ -81,7 +81,7 @@ export class Child {
       );
       this.#look();
     });
-    return within(seen, deadlineMs, `a line like ${pattern} from ${this.command}\n${this.stdout}${this.stderr}`);
+    return within(seen, `a line like ${pattern} from ${this.command}\n${this.stdout}${this.stderr}`, deadlineMs);
   }
 
   /** Sends input and closes it. */
@@ -94,7 +94,7 @@ export class Child {
   }
 
   end(deadlineMs: number): Promise<Exit> {
-    return within(this.exited, deadlineMs, `the end of ${this.command}\n${this.stderr}`);
+    return within(this.exited, `the end of ${this.command}\n${this.stderr}`, deadlineMs);
   }
 
   /** What Linux says about the process' memory: now, and at its highest, in bytes. */

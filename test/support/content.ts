@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { SeededRandom } from '../../src/lib/random.ts';
 import type { WireValue } from '../../src/wire/index.ts';
-import { WireClient, type Bound } from './wire-client.ts';
+import { Connection, type Bound } from './connection.ts';
 
 /** Everything in one database. */
 export interface Content {
@@ -16,14 +16,14 @@ const PRAGMAS = ['user_version', 'application_id', 'auto_vacuum', 'page_size'];
 
 /** Reads a database to the last value, and checks its integrity. */
 export async function readContent(address: string, database: string): Promise<Content> {
-  const client = await WireClient.open(address, database);
+  const client = await Connection.open(address, database);
   assert.deepEqual(await client.values('PRAGMA integrity_check'), [['ok']], `${database} is whole`);
   const schema = await client.values('SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY 1, 2');
   const tables = new Map<string, WireValue[][]>();
   for (const [type, name] of schema) {
     if (type !== 'table' && type !== 'view') continue;
     // In the order of the table's b-tree, which is the same everywhere.
-    const { rows } = await client.query(`SELECT * FROM "${String(name)}"`);
+    const { rows } = await client.queryTyped(`SELECT * FROM "${String(name)}"`);
     tables.set(String(name), rows);
   }
   const pragmas: WireValue['value'][] = [];
@@ -91,8 +91,8 @@ const BLOB_SIZES = [0, 1, 4000, 4096, 70_000];
 /** Adds, changes and deletes something in all databases; every stage differs. Runs on any dqlite node. */
 export async function fill(address: string, stage: number): Promise<void> {
   const random = new SeededRandom(stage + 1);
-  const clients = new Map<string, WireClient>();
-  for (const database of DATABASES) clients.set(database, await WireClient.open(address, database));
+  const clients = new Map<string, Connection>();
+  for (const database of DATABASES) clients.set(database, await Connection.open(address, database));
   if (stage === 0) {
     for (const database of DATABASES) {
       for (const sql of STAGE_0[database]) await clients.get(database)!.exec(sql);
@@ -104,7 +104,7 @@ export async function fill(address: string, stage: number): Promise<void> {
   for (const client of clients.values()) client.close();
 }
 
-async function fillMain(client: WireClient, stage: number, random: SeededRandom): Promise<void> {
+async function fillMain(client: Connection, stage: number, random: SeededRandom): Promise<void> {
   for (let position = 0; position < ACCOUNTS_PER_STAGE; position++) {
     const name = `Account ${stage}-${position}`;
     const note = EXTREMES[position % EXTREMES.length]!;
@@ -129,7 +129,7 @@ async function fillMain(client: WireClient, stage: number, random: SeededRandom)
   );
 }
 
-async function fillBlobs(client: WireClient, stage: number, random: SeededRandom): Promise<void> {
+async function fillBlobs(client: Connection, stage: number, random: SeededRandom): Promise<void> {
   for (const size of BLOB_SIZES) {
     const bytes = new Uint8Array(size);
     random.fill(bytes);
@@ -139,7 +139,7 @@ async function fillBlobs(client: WireClient, stage: number, random: SeededRandom
   if (stage % 3 === 2) await client.exec('UPDATE blob SET bytes = zeroblob(length(bytes) + 5000)');
 }
 
-async function fillSearch(client: WireClient, stage: number): Promise<void> {
+async function fillSearch(client: Connection, stage: number): Promise<void> {
   await client.exec(
     'INSERT INTO text (body) VALUES (?)',
     `stage ${stage}: the quick brown fox jumps over the lazy dog`,

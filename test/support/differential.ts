@@ -12,7 +12,7 @@ import { run } from './child.ts';
 import { SqlGenerator, type Statement } from './sql-generator.ts';
 import { dumpOf, runSqlite3, type Outcome } from './sqlite3.ts';
 import type { Scope } from './temporary.ts';
-import { ServerFailure, WireClient } from './wire-client.ts';
+import { Failure, Connection } from './connection.ts';
 
 type Value = WireValue['value'];
 
@@ -51,7 +51,7 @@ export async function runBatch(scope: Scope, address: string, folder: string, se
   const database = `random-${seed}.db`;
   const reference = runSqlite3(scope, [...statements.map(({ literal }) => literal), 'ROLLBACK']);
   reference.catch(() => {});
-  const client = await WireClient.open(address, database);
+  const client = await Connection.open(address, database);
   const excused: string[] = [];
   const done = (difference: Difference | undefined): Batch => {
     client.close();
@@ -84,23 +84,23 @@ export async function runBatch(scope: Scope, address: string, folder: string, se
   return done(ownDump === dump ? undefined : end);
 }
 
-async function runOurs(client: WireClient, statement: Statement, prepare: boolean): Promise<Outcome> {
+async function runOurs(client: Connection, statement: Statement, prepare: boolean): Promise<Outcome> {
   const { sql, parameters, isQuery } = statement;
   try {
     if (!isQuery) {
       const result = prepare
-        ? await client.execPrepared(await client.prepare(sql), ...parameters)
+        ? await client.execPrepared((await client.prepare(sql)).statement, ...parameters)
         : await client.exec(sql, ...parameters);
-      const counters = [BigInt(result.rowsAffected), result.lastInsertId];
+      const counters = [BigInt(result.changes), BigInt(result.lastInsertId)];
       return { error: undefined, columns: [], rows: [], counters };
     }
     const { columns, rows } = prepare
-      ? await client.queryPrepared(await client.prepare(sql), ...parameters)
-      : await client.query(sql, ...parameters);
+      ? await client.queryPrepared((await client.prepare(sql)).statement, ...parameters)
+      : await client.queryTyped(sql, ...parameters);
     const counters = (await client.values('SELECT changes(), last_insert_rowid()'))[0];
     return { error: undefined, columns, rows: rows.map(row => row.map(({ value }) => value)), counters };
   } catch (error) {
-    if (!(error instanceof ServerFailure)) throw error;
+    if (!(error instanceof Failure)) throw error;
     const counters = (await client.values('SELECT changes(), last_insert_rowid()'))[0];
     return { error: error.message, counters };
   }
@@ -140,7 +140,7 @@ function printValue(value: Value): string {
 }
 
 /** The text of the database as DUMP gives it, made by the same program. */
-async function dumpOurs(scope: Scope, client: WireClient, database: string, file: string): Promise<string> {
+async function dumpOurs(scope: Scope, client: Connection, database: string, file: string): Promise<string> {
   const answer = await client.call({ kind: 'dump', name: encodeUtf8(database) });
   if (answer.kind !== 'files') throw new Error(`${answer.kind} in answer to DUMP`);
   const bytes = answer.files[0]!.content.slice();

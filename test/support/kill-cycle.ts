@@ -2,11 +2,11 @@
 
 import { readdirSync, watch } from 'node:fs';
 import { SeededRandom } from '../../src/lib/random.ts';
-import { within } from './deadline.ts';
+import { within } from './wait.ts';
 import { Ledger } from './ledger.ts';
 import { serve } from './serve.ts';
 import type { Scope } from './temporary.ts';
-import { WireClient } from './wire-client.ts';
+import { Connection } from './connection.ts';
 
 export interface KillOptions {
   readonly directory: string;
@@ -44,7 +44,7 @@ function appearance(directory: string, prefix: string): Promise<void> {
 
 /** Makes a snapshot take long enough to be met. */
 async function addBallast(address: string, database: string): Promise<void> {
-  const client = await WireClient.open(address, database);
+  const client = await Connection.open(address, database);
   await client.exec('CREATE TABLE ballast (bytes BLOB)');
   for (let piece = 0; piece < 4; piece++) await client.exec('INSERT INTO ballast VALUES (randomblob(3000000))');
   client.close();
@@ -75,11 +75,11 @@ export async function killOverAndOver(scope: Scope, options: KillOptions): Promi
     const load = await ledger.load(node.address);
     await ledger.acknowledgements(200 + random.below(600), ACKNOWLEDGED_BEFORE_KILL_MS);
     if (intoSnapshot) {
-      await within(appearance(directory, 'tmp-snapshot-'), ACKNOWLEDGED_BEFORE_KILL_MS, 'a snapshot being written');
+      await within(appearance(directory, 'tmp-snapshot-'), 'a snapshot being written', ACKNOWLEDGED_BEFORE_KILL_MS);
     }
     await node.kill();
     if (readdirSync(directory).some(name => name.startsWith('tmp-snapshot-'))) report.inSnapshot++;
-    await within(load.finished, ACKNOWLEDGED_BEFORE_KILL_MS, 'the end of the writers');
+    await within(load.finished, 'the end of the writers', ACKNOWLEDGED_BEFORE_KILL_MS);
   }
   return { ...report, acknowledged: ledger.acknowledged, refused: ledger.refused };
 }

@@ -12,8 +12,8 @@
 
 import assert from 'node:assert/strict';
 import { SeededRandom } from '../../src/lib/random.ts';
-import { within } from './deadline.ts';
-import { Disconnected, ServerFailure, WireClient, type Bound } from './wire-client.ts';
+import { within } from './wait.ts';
+import { Ended, Failure, Connection, type Bound } from './connection.ts';
 
 /** `sent`: in doubt, as long as nobody has looked. */
 type State = 'sent' | 'committed' | 'absent';
@@ -88,7 +88,7 @@ export class Ledger {
 
   async createTables(address: string): Promise<void> {
     for (const database of this.databases) {
-      const client = await WireClient.open(address, database);
+      const client = await Connection.open(address, database);
       await client.exec(SCHEMA);
       client.close();
     }
@@ -99,12 +99,12 @@ export class Ledger {
     const reached = new Promise<void>(resolve =>
       this.#waiting.push({ count: this.acknowledged + count, reached: resolve }),
     );
-    return within(reached, deadlineMs, `${count} acknowledged transactions`);
+    return within(reached, `${count} acknowledged transactions`, deadlineMs);
   }
 
   /** Starts all writers. They end when their connections do, or `stop` is called. */
   async load(address: string): Promise<Load> {
-    const clients = await Promise.all(this.#writers.map(({ database }) => WireClient.open(address, database)));
+    const clients = await Promise.all(this.#writers.map(({ database }) => Connection.open(address, database)));
     const load = new Load();
     load.finished = Promise.all(
       this.#writers.map(async (writer, position) => {
@@ -116,7 +116,7 @@ export class Ledger {
     return load;
   }
 
-  async #write(writer: Writer, client: WireClient, load: Load): Promise<void> {
+  async #write(writer: Writer, client: Connection, load: Load): Promise<void> {
     const { random } = writer;
     const sends = [this.#sendScript, this.#sendInteractive, this.#sendSingle, this.#sendPipelined];
     const statements = new Map<number, number>();
@@ -125,20 +125,20 @@ export class Ledger {
         try {
           await random.pick(sends).call(this, writer, client, statements);
         } catch (error) {
-          if (!(error instanceof ServerFailure) || error.code !== BUSY_SNAPSHOT) throw error;
+          if (!(error instanceof Failure) || error.code !== BUSY_SNAPSHOT) throw error;
           this.refused++;
           await client.exec('ROLLBACK');
         }
       }
     } catch (error) {
-      if (error instanceof Disconnected) return;
-      const code = error instanceof ServerFailure ? ` (${error.code})` : '';
+      if (error instanceof Ended) return;
+      const code = error instanceof Failure ? ` (${error.code})` : '';
       this.failures.push(`writer ${writer.number}: ${String(error)}${code}`);
     }
   }
 
   /** BEGIN to COMMIT in one request. */
-  async #sendScript(writer: Writer, client: WireClient): Promise<void> {
+  async #sendScript(writer: Writer, client: Connection): Promise<void> {
     const transaction = this.#begin(writer, true);
     const texts = ['BEGIN'];
     const values: Bound[] = [];
@@ -154,7 +154,7 @@ export class Ledger {
   }
 
   /** Statement by statement. */
-  async #sendInteractive(writer: Writer, client: WireClient): Promise<void> {
+  async #sendInteractive(writer: Writer, client: Connection): Promise<void> {
     const transaction = this.#begin(writer, true);
     await client.exec('BEGIN');
     for (let part = 0; part < transaction.rows; part++) {
@@ -165,15 +165,15 @@ export class Ledger {
   }
 
   /** One statement, several rows. */
-  async #sendSingle(writer: Writer, client: WireClient): Promise<void> {
+  async #sendSingle(writer: Writer, client: Connection): Promise<void> {
     const transaction = this.#begin(writer, false);
     await this.#settled(transaction, client.exec(insertOf(transaction.rows), ...this.#rows(writer, transaction)));
   }
 
   /** Several prepared statements at once. */
-  async #sendPipelined(writer: Writer, client: WireClient, statements: Map<number, number>): Promise<void> {
+  async #sendPipelined(writer: Writer, client: Connection, statements: Map<number, number>): Promise<void> {
     for (let rows = MIN_ROWS; rows <= MAX_ROWS; rows++) {
-      if (!statements.has(rows)) statements.set(rows, await client.prepare(insertOf(rows)));
+      if (!statements.has(rows)) statements.set(rows, (await client.prepare(insertOf(rows))).statement);
     }
     const answers = Array.from({ length: PIPELINE }, () => {
       const transaction = this.#begin(writer, false);
@@ -201,7 +201,7 @@ export class Ledger {
       await answer;
     } catch (error) {
       // 10506: whether it is committed is unknown. Everything else is a promise that it is not.
-      if (error instanceof ServerFailure && error.code !== 10506) transaction.state = 'absent';
+      if (error instanceof Failure && error.code !== 10506) transaction.state = 'absent';
       throw error;
     }
     transaction.state = 'committed';
@@ -232,7 +232,7 @@ export class Ledger {
     let found = 0;
     let total = 0;
     for (const database of this.databases) {
-      const client = await WireClient.open(address, database);
+      const client = await Connection.open(address, database);
       const rows = await client.values('SELECT writer, sequence, part, rows, payload FROM entry ORDER BY 1, 2, 3');
       const counters = await client.values('SELECT writer, inserted, deleted FROM counter');
       assert.deepEqual(await client.values('PRAGMA integrity_check'), [['ok']]);
@@ -287,7 +287,7 @@ export class Ledger {
   }
 }
 
-type WireRow = Awaited<ReturnType<WireClient['values']>>[number];
+type WireRow = Awaited<ReturnType<Connection['values']>>[number];
 
 /** Rows by writer and sequence. */
 function grouped(rows: readonly WireRow[]): Map<bigint, Map<bigint, WireRow[]>> {
@@ -329,6 +329,6 @@ export class Load {
   /** Lets the writers finish what they are doing. */
   async stop(deadlineMs = 20_000): Promise<void> {
     this.stopping = true;
-    await within(this.finished, deadlineMs, 'the end of the writers');
+    await within(this.finished, 'the end of the writers', deadlineMs);
   }
 }

@@ -4,10 +4,10 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { Child, run, type Exit, type Finished } from './child.ts';
-import { until } from './deadline.ts';
+import { until } from './wait.ts';
 import { freePort } from './ports.ts';
 import type { Scope } from './temporary.ts';
-import { WireClient } from './wire-client.ts';
+import { Connection } from './connection.ts';
 
 /** The id of a node that founds a cluster by itself. */
 export const FOUNDER_ID = 0x2dc171858c3155ben;
@@ -60,16 +60,16 @@ export class CNode {
         // Its HTTP server comes last: only then does it know what to do with a signal.
         return (await node.#leads()) && (await answers(api));
       },
-      START_MS,
       `dqlite-demo leads at ${address}\n${child.stdout}${child.stderr}`,
+      START_MS,
     );
     return node;
   }
 
   async #leads(): Promise<boolean> {
-    let client: WireClient | undefined;
+    let client: Connection | undefined;
     try {
-      client = await WireClient.connect(this.address);
+      client = await Connection.connect(this.address);
       const answer = await client.call({ kind: 'leader' });
       return answer.kind === 'server' && answer.address === this.address;
     } catch {

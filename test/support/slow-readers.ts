@@ -6,11 +6,10 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as pass } from 'node:timers/promises';
-import { encodeUtf8 } from '../../src/lib/bytes.ts';
-import { median } from './deadline.ts';
+import { median } from './median.ts';
 import { serve } from './serve.ts';
 import { temporaryDirectory } from './temporary.ts';
-import { bind, WireClient } from './wire-client.ts';
+import { Connection, requests } from './connection.ts';
 
 const WRITERS = 6;
 /** Before the readers come. */
@@ -37,7 +36,7 @@ const ENDLESS_READ =
   'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, (SELECT v FROM t WHERE id = 1) FROM n';
 
 /** One writer replaces a whole table at once, the others rows of another one. */
-async function write(client: WireClient, writer: number, counts: number[], state: { over: boolean }): Promise<void> {
+async function write(client: Connection, writer: number, counts: number[], state: { over: boolean }): Promise<void> {
   for (let row = writer; !state.over; row = (row + WRITERS) % ROWS) {
     if (writer === 0) await client.exec('UPDATE generation SET number = number + 1');
     else await client.exec('UPDATE t SET v = randomblob(1000) WHERE id = ?', row + 1);
@@ -47,7 +46,7 @@ async function write(client: WireClient, writer: number, counts: number[], state
 
 /** A query of which nothing is read for now. What it gives in the end is what it saw in the beginning. */
 async function stalledRead(address: string): Promise<() => Promise<void>> {
-  const client = await WireClient.open(address, 'x.db', { answerMs: 300_000 });
+  const client = await Connection.open(address, 'x.db', { deadlineMs: 300_000 });
   const answer = client.values(LONG_READ);
   answer.catch(() => {});
   client.socket.pause();
@@ -61,15 +60,15 @@ async function stalledRead(address: string): Promise<() => Promise<void>> {
 }
 
 async function endlessRead(address: string): Promise<() => Promise<void>> {
-  const client = await WireClient.open(address, 'x.db');
+  const client = await Connection.open(address, 'x.db');
   client.socket.pause();
-  client.send({ kind: 'querySql', database: 0, sql: encodeUtf8(ENDLESS_READ), parameters: bind([]) });
+  client.send(requests.querySql(ENDLESS_READ));
   return async () => client.close();
 }
 
 /** A transaction that has read something, and is then forgotten. */
 async function forgottenTransaction(address: string): Promise<() => Promise<void>> {
-  const client = await WireClient.open(address, 'x.db');
+  const client = await Connection.open(address, 'x.db');
   await client.exec('BEGIN');
   const before = await client.values('SELECT number FROM generation');
   return async () => {
@@ -80,11 +79,11 @@ async function forgottenTransaction(address: string): Promise<() => Promise<void
 
 export async function watchSlowReaders(t: TestContext, { seconds }: { readonly seconds: number }): Promise<void> {
   const node = await serve(t, { directory: temporaryDirectory(t) });
-  const first = await WireClient.open(node.address, 'x.db');
+  const first = await Connection.open(node.address, 'x.db');
   await first.exec(SCHEMA);
   const counts = Array.from({ length: WRITERS }, () => 0);
   const state = { over: false };
-  const clients = await Promise.all(counts.map(() => WireClient.open(node.address, 'x.db')));
+  const clients = await Promise.all(counts.map(() => Connection.open(node.address, 'x.db')));
   const writing = Promise.all(clients.map((client, writer) => write(client, writer, counts, state)));
   const readers: (() => Promise<void>)[] = [];
   const rates: { calm: number[]; stalled: number[] } = { calm: [], stalled: [] };

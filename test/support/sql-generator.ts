@@ -13,7 +13,7 @@
 
 import { SeededRandom } from '../../src/lib/random.ts';
 import { valueType } from '../../src/wire/index.ts';
-import type { Bound } from './wire-client.ts';
+import type { Bound } from './connection.ts';
 
 export interface Statement {
   /** With `?` for the parameters. */

@@ -47,6 +47,9 @@ export class Ended extends Error {}
 
 export type Plain = null | number | bigint | string | boolean | Uint8Array;
 
+/** What tests bind. A number is an INTEGER if it is whole, a `ParameterValue` is sent as it is. */
+export type Bound = Plain | ParameterValue;
+
 export interface Rows {
   readonly columns: readonly string[];
   readonly rows: WireValue[][];
@@ -55,7 +58,8 @@ export interface Rows {
 }
 
 export interface Result {
-  readonly lastInsertId: number;
+  /** A number as long as it is exact. */
+  readonly lastInsertId: number | bigint;
   readonly changes: number;
 }
 
@@ -66,7 +70,7 @@ export interface ConnectOptions {
 }
 
 /** A value as tests write it. */
-export function parameter(value: Plain | ParameterValue): ParameterValue {
+export function parameter(value: Bound): ParameterValue {
   switch (typeof value) {
     case 'number':
       return Number.isSafeInteger(value) && !Object.is(value, -0)
@@ -84,14 +88,17 @@ export function parameter(value: Plain | ParameterValue): ParameterValue {
   }
 }
 
-export function parameters(values: readonly (Plain | ParameterValue)[], schema?: number): ParameterTuple {
+export function parameters(values: readonly Bound[], schema?: number): ParameterTuple {
   return ParameterTuple.of(values.map(parameter), schema);
 }
 
 /** A value as tests compare it: small integers as numbers. */
 export function plain({ value }: WireValue): Plain {
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value;
-  return value;
+  return typeof value === 'bigint' ? plainInteger(value) : value;
+}
+
+function plainInteger(value: bigint): number | bigint {
+  return Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }
 
 export const requests = {
@@ -102,26 +109,26 @@ export const requests = {
     vfs: encodeUtf8('volatile'),
   }),
   prepare: (sql: string, schema = 0): Request => ({ kind: 'prepare', schema, database: 0, sql: encodeUtf8(sql) }),
-  exec: (statement: number, ...values: (Plain | ParameterValue)[]): Request => ({
+  exec: (statement: number, ...values: Bound[]): Request => ({
     kind: 'exec',
     database: 0,
     statement,
     parameters: parameters(values),
   }),
-  query: (statement: number, ...values: (Plain | ParameterValue)[]): Request => ({
+  query: (statement: number, ...values: Bound[]): Request => ({
     kind: 'query',
     database: 0,
     statement,
     parameters: parameters(values),
   }),
   finalize: (statement: number): Request => ({ kind: 'finalize', database: 0, statement }),
-  execSql: (sql: string, ...values: (Plain | ParameterValue)[]): Request => ({
+  execSql: (sql: string, ...values: Bound[]): Request => ({
     kind: 'execSql',
     database: 0,
     sql: encodeUtf8(sql),
     parameters: parameters(values),
   }),
-  querySql: (sql: string, ...values: (Plain | ParameterValue)[]): Request => ({
+  querySql: (sql: string, ...values: Bound[]): Request => ({
     kind: 'querySql',
     database: 0,
     sql: encodeUtf8(sql),
@@ -195,10 +202,9 @@ export class Connection {
     socket.on('close', () => this.#over(new Ended('closed')));
   }
 
-  /** Connects and says which protocol it will speak. */
+  /** Connects to `host:port` or `@name` and says which protocol it will speak. */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Connection> {
-    const [host, port] = address.split(':');
-    const socket = net.connect({ host, port: Number(port), noDelay: true, allowHalfOpen: true });
+    const socket = net.connect({ ...target(address), noDelay: true, allowHalfOpen: true });
     await within(
       new Promise<void>((resolve, reject) => {
         socket.once('connect', resolve);
@@ -209,6 +215,13 @@ export class Connection {
     const connection = new Connection(socket, options.deadlineMs ?? DEADLINE_MS);
     const version = 'version' in options ? options.version : protocolVersion.current;
     if (version !== undefined) connection.write(words(version));
+    return connection;
+  }
+
+  /** Connects and opens a database. */
+  static async open(address: string, database: string, options?: ConnectOptions): Promise<Connection> {
+    const connection = await Connection.connect(address, options);
+    await connection.open(database);
     return connection;
   }
 
@@ -322,7 +335,7 @@ export class Connection {
   async result(): Promise<Result> {
     const response = await this.response();
     assert.ok(response.kind === 'result', `RESULT, not ${response.kind}`);
-    return { lastInsertId: Number(response.lastInsertId), changes: response.rowsAffected };
+    return { lastInsertId: plainInteger(response.lastInsertId), changes: response.rowsAffected };
   }
 
   async empty(): Promise<void> {
@@ -356,22 +369,36 @@ export class Connection {
   }
 
   /** EXEC_SQL. */
-  exec(sql: string, ...values: (Plain | ParameterValue)[]): Promise<Result> {
+  exec(sql: string, ...values: Bound[]): Promise<Result> {
     return this.ask(requests.execSql(sql, ...values), () => this.result());
   }
 
   /** QUERY_SQL: rows as plain values. */
-  query(sql: string, ...values: (Plain | ParameterValue)[]): Promise<Plain[][]> {
+  query(sql: string, ...values: Bound[]): Promise<Plain[][]> {
     return this.ask(requests.querySql(sql, ...values), async () => (await this.rows()).rows.map(row => row.map(plain)));
   }
 
   /** QUERY_SQL: all that came. */
-  queryTyped(sql: string, ...values: (Plain | ParameterValue)[]): Promise<Rows> {
+  queryTyped(sql: string, ...values: Bound[]): Promise<Rows> {
     return this.ask(requests.querySql(sql, ...values), () => this.rows());
   }
 
+  /** QUERY_SQL: rows of values as they were sent, all integers as bigints. */
+  async values(sql: string, ...values: Bound[]): Promise<WireValue['value'][][]> {
+    const { rows } = await this.queryTyped(sql, ...values);
+    return rows.map(row => row.map(({ value }) => value));
+  }
+
+  execPrepared(statement: number, ...values: Bound[]): Promise<Result> {
+    return this.ask(requests.exec(statement, ...values), () => this.result());
+  }
+
+  queryPrepared(statement: number, ...values: Bound[]): Promise<Rows> {
+    return this.ask(requests.query(statement, ...values), () => this.rows());
+  }
+
   /** The one value of a query. */
-  async value(sql: string, ...values: (Plain | ParameterValue)[]): Promise<Plain> {
+  async value(sql: string, ...values: Bound[]): Promise<Plain> {
     const rows = await this.query(sql, ...values);
     assert.equal(rows.length, 1, sql);
     return rows[0]![0]!;
@@ -409,6 +436,12 @@ export class Connection {
     this.#end ??= reason;
     this.#wake?.();
   }
+}
+
+function target(address: string): { host: string; port: number } | { path: string } {
+  if (address.startsWith('@')) return { path: `\0${address.slice(1)}` };
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
 }
 
 /** Expects a FAILURE. `wanted`: its code, and its message or what that matches. */

@@ -20,10 +20,14 @@ export async function within<T>(promise: Promise<T>, what: string, deadlineMs: n
 }
 
 /** For what no event announces: looks until it is so. */
-export async function until(isSo: () => boolean, what: string, deadlineMs: number = DEADLINE_MS): Promise<void> {
+export async function until(
+  isSo: () => boolean | Promise<boolean>,
+  what: string,
+  deadlineMs: number = DEADLINE_MS,
+): Promise<void> {
   const late = new Error(`not within ${deadlineMs} ms: ${what}`);
   const endMs = performance.now() + deadlineMs;
-  while (!isSo()) {
+  while (!(await isSo())) {
     if (performance.now() > endMs) throw late;
     await new Promise(resolve => setTimeout(resolve, POLL_MS));
   }
