@@ -132,22 +132,19 @@ export class WriteGroup {
 
   #execute(statement: Statement, { parameters, counters }: GroupMember): GroupedOutcome {
     const connection = this.#connection;
+    connection.continueCounting(counters);
+    let error: SqliteError | undefined;
     try {
       if (parameters !== undefined) bindParameters(statement, new ParameterCursor(parameters));
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      return { ...counters, error };
+      this.#sqlite.startClock(this.#options.maxStepMs);
+      const code = statement.step();
+      if (code !== SQLITE_DONE) error = connection.error(code);
+    } catch (failure) {
+      if (!(failure instanceof SqliteError)) throw failure;
+      error = failure;
     }
-    const totalBefore = connection.totalChanges;
-    connection.lastInsertRowid = counters.lastInsertId;
-    this.#sqlite.startClock(this.#options.maxStepMs);
-    const code = statement.step();
-    return {
-      error: code === SQLITE_DONE ? undefined : connection.error(code),
-      lastInsertId: connection.lastInsertRowid,
-      changes: connection.changes,
-      totalChanges: counters.totalChanges + connection.totalChanges - totalBefore,
-    };
+    const { lastInsertId, changes, totalChanges } = connection;
+    return { error, lastInsertId, changes, totalChanges };
   }
 
   #open(): boolean {
