@@ -41,7 +41,12 @@ interface Known {
 const KNOWN: readonly Known[] = [
   {
     why: 'since 3.43 sums of reals are compensated: the last digits differ',
-    applies: (statement, ours, theirs) => /\b(avg|sum|total)\(/.test(statement) && sameButForRounding(ours, theirs),
+    applies: (statement, ours, theirs) => ours !== theirs && /\b(avg|sum|total)\(/.test(statement) && sameButForRounding(ours, theirs),
+  },
+  {
+    // Seen only later: by a read, or in the end.
+    why: '3.40 does not take back the rows before the one that a STRICT table refuses',
+    applies: (_, ours, theirs) => ours === theirs && ours.startsWith('error: cannot store '),
   },
   {
     why: 'since 3.45 a BLOB is refused as a JSON value also where its path is not in the document',
@@ -92,8 +97,8 @@ export async function runBatch(scope: Scope, address: string, folder: string, se
   const { outcomes, dump } = await reference;
   for (const [position, statement] of statements.entries()) {
     const theirs = print(outcomes[position]!, statement);
-    if (ours[position] === theirs) continue;
     const known = KNOWN.find(({ applies }) => applies(statement.literal, ours[position]!, theirs));
+    if (known === undefined && ours[position] === theirs) continue;
     if (known === undefined) {
       return done({ seed, position, statement: statement.literal, ours: ours[position]!, theirs });
     }
