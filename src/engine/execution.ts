@@ -477,6 +477,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#onGranted = proceed;
     this.#waiting = own;
     this.#state = 'waiting';
+    // One may have begun since this statement did: between two statements of a script others are answered.
+    session.database.closeGroup();
     lock.request(this);
     this.#requesting = false;
     if (!this.#grantedAtOnce) {
