@@ -11,7 +11,7 @@ import {
   PageStore,
   sizeField,
   statedSize,
-  writeTemplate,
+  writeDeletion,
   type Batch,
   type PageSlabs,
 } from '../pages/index.ts';
@@ -41,6 +41,8 @@ export interface DatabaseOwner {
   dirty(database: Database): void;
   /** A user of the database is gone, perhaps the last one. */
   left(database: Database): void;
+  /** Runs what calls into SQLite and belongs to no request; it may not be done if the instance fails. */
+  guard(work: () => void): void;
   /** Calls back, perhaps at once, when this node is known to lead now. */
   confirmLeadership(confirmed: (error: SqliteError | undefined) => void): void;
 }
@@ -102,7 +104,12 @@ export class Database {
 
   /** Whether there is anything that the quorum has not stored. */
   get hasUncommitted(): boolean {
-    return this.store.newest !== this.store.committed || this.#group?.isOpen === true;
+    return this.store.newest !== this.store.committed || this.hasGroup;
+  }
+
+  /** Autocommit writes have run that are not published. */
+  get hasGroup(): boolean {
+    return this.#group?.isOpen === true;
   }
 
   get hasBatch(): boolean {
@@ -173,7 +180,7 @@ export class Database {
   /** The oldest proposed batch is committed: what waited for it is released, in this same turn (design rule 5). */
   committed(): void {
     this.store.commit();
-    this.#readers?.committedMoved();
+    this.#committedMoved();
     const { committed } = this.store;
     for (let gate = this.#gates.peek(); gate !== undefined && gate.version <= committed; gate = this.#gates.peek()) {
       this.#gates.shift();
@@ -197,22 +204,43 @@ export class Database {
       size = Math.max(size, page);
       if (page !== 1) continue;
       // A size field of 0 in a single page 1 deletes the database.
-      stated = sizeField(data) === 0 && command.count === 1 ? 1 : statedSize(data);
+      if (sizeField(data) === 0 && command.count === 1) {
+        stated = 1;
+        this.#forgetSchema();
+      } else {
+        stated = statedSize(data);
+      }
     }
     set.truncate(stated ?? size);
     store.apply(set);
-    this.#readers?.committedMoved();
+    this.#committedMoved();
+  }
+
+  /** With C dqlite the next schema may have the cookies of the one that is deleted: connections must not live on. */
+  #forgetSchema(): void {
+    const readers = this.#readers;
+    const group = this.#group;
+    this.#readers = undefined;
+    this.#group = undefined;
+    this.#owner.guard(() => {
+      readers?.retire();
+      group?.dispose();
+    });
+  }
+
+  #committedMoved(): void {
+    const readers = this.#readers;
+    if (readers !== undefined) this.#owner.guard(() => readers.committedMoved());
   }
 
   /** Publishes the deletion of all content, for the owner of the write lock: one page whose size field is 0. */
   deleteContent(): void {
-    const set = this.store.begin();
+    const { store } = this;
+    const set = store.begin();
     set.truncate(1);
     const image = set.write(1);
-    const { slabs } = this.store;
-    writeTemplate(slabs.bytesOf(image), slabs.offsetOf(image));
-    slabs.bytesOf(image).fill(0, slabs.offsetOf(image) + 28, slabs.offsetOf(image) + 32);
-    this.store.publish(set);
+    writeDeletion(store.slabs.bytesOf(image), store.slabs.offsetOf(image), store.schemaCookieAt(store.newest));
+    store.publish(set);
   }
 
   /**

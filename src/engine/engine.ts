@@ -15,12 +15,12 @@ import { messageOf } from '../lib/errors.ts';
 import { Queue } from '../lib/queue.ts';
 import { PAGE_SIZE, PageSlabs } from '../pages/index.ts';
 import {
+  InstanceBroken,
   Sqlite,
   SqliteError,
   SQLITE_ERROR,
   type Connection,
   type Environment,
-  type InstanceBroken,
 } from '../sqlite/index.ts';
 import { decodeCommand } from '../wire/index.ts';
 import { Database, type DatabaseOwner } from './database.ts';
@@ -203,7 +203,7 @@ export class Engine implements DatabaseOwner {
   }
 
   closeConnection(connection: Connection): void {
-    if (connection.sqlite.broken === undefined) connection.close();
+    if (connection.sqlite.broken === undefined) this.guard(() => connection.close());
   }
 
   sessionClosed(session: Session): void {
@@ -283,7 +283,9 @@ export class Engine implements DatabaseOwner {
     const replicator = this.#replicator!;
     if (this.#slotTaken || this.#state !== 'leading' || !replicator.canPropose || this.#dirty.size === 0) return;
     this.#sealing = true;
-    for (const database of [...this.#dirty]) database.closeGroup();
+    this.guard(() => {
+      for (const database of [...this.#dirty]) database.closeGroup();
+    });
     this.#sealing = false;
     const commands: Uint8Array[] = [];
     const proposed: Database[] = [];
@@ -292,18 +294,25 @@ export class Engine implements DatabaseOwner {
     for (const database of this.#dirty) {
       if (bytes >= SLOT_BYTES) break;
       this.#dirty.delete(database);
-      if (!database.hasBatch) continue;
+      if (!database.hasBatch) {
+        if (database.hasGroup) later.push(database);
+        continue;
+      }
       const { batch, size } = database.sealNext();
       const data = this.#buffers.take(size);
       database.encode(batch, data);
       commands.push(data);
       proposed.push(database);
       bytes += size;
-      if (database.hasBatch) later.push(database);
+      if (database.hasBatch || database.hasGroup) later.push(database);
     }
-    // One batch per database and slot: what is left waits behind the others.
+    // One batch per database and slot: what is left waits behind the others. So does a group that clients have begun
+    // who were answered while theirs was closed.
     for (const database of later) this.#dirty.add(database);
-    if (commands.length === 0) return;
+    if (commands.length === 0) {
+      if (this.#dirty.size > 0) this.#sealAfter(1);
+      return;
+    }
     this.#slotTaken = true;
     this.#lastBatchBytes = bytes;
     const first = replicator.propose(commands);
@@ -394,6 +403,16 @@ export class Engine implements DatabaseOwner {
       },
       (failure: unknown) => this.#logger.fatal({ error: messageOf(failure) }, 'the SQL engine could not be restarted'),
     );
+  }
+
+  /** Runs what calls into SQLite and belongs to no request. */
+  guard(work: () => void): void {
+    try {
+      this.#sqlite.run(work);
+    } catch (error) {
+      if (!(error instanceof InstanceBroken)) throw error;
+      this.instanceBroken(error);
+    }
   }
 
   /** Something that must not happen did, and was dealt with. */

@@ -276,15 +276,12 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     return joined;
   }
 
-  grouped({ lastInsertId, changes, totalChanges, error }: GroupedOutcome, mark: number, own: boolean): void {
-    const session = this.#session;
-    session.lastInsertId = lastInsertId;
-    session.changes = changes;
-    session.totalChanges = totalChanges;
+  grouped(outcome: GroupedOutcome, mark: number, own: boolean): void {
+    this.#session.counted(outcome);
     this.#mark = Math.max(this.#mark, mark);
     this.#ownMark = own;
-    if (error === undefined) this.#succeed(false);
-    else this.#fail(error);
+    if (outcome.error === undefined) this.#succeed(false);
+    else this.#fail(outcome.error);
   }
 
   ungrouped(): void {
@@ -480,6 +477,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#onGranted = proceed;
     this.#waiting = own;
     this.#state = 'waiting';
+    // One may have begun since this statement did: between two statements of a script others are answered.
+    session.database.closeGroup();
     lock.request(this);
     this.#requesting = false;
     if (!this.#grantedAtOnce) {
@@ -526,9 +525,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const isQuery = mode === 'query';
     let failure: SqliteError | undefined;
     let spool: Writer | undefined;
-    let stepped = false;
     connection.file.published = 0;
-    connection.startCounting(session);
+    connection.continueCounting(session);
     try {
       this.#bind(statement);
       // What may write has the lock, so it runs to its end first.
@@ -538,7 +536,6 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
         return 'stop';
       }
       engine.sqlite.startClock(engine.options.maxStepMs);
-      stepped = true;
       if (isQuery) spool = new Writer(512);
       // Rows of RETURNING come when everything is done: refusing them must take back the statement, and resetting
       // it would commit. Pragmas give rows too, but some refuse to run inside a savepoint.
@@ -550,11 +547,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       if (!(error instanceof SqliteError)) throw error;
       failure = error;
     }
-    if (stepped) {
-      session.totalChanges = connection.clientTotalChanges;
-      if (kind === 'change' && !statement.isReadOnly) session.changes = connection.changes;
-      session.lastInsertId = connection.lastInsertRowid;
-    }
+    session.counted(connection);
     session.finishOwn(key, own);
     if (failure === undefined && kind === 'commit' && session.deleteOnCommit) {
       database.deleteContent();
@@ -628,6 +621,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     } catch (error) {
       if (!(error instanceof SqliteError)) throw error;
       connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
+      // SQLite has counted what is taken back.
+      connection.countFrom(0, this.#session.totalChanges);
       throw failure ?? error;
     }
     if (failure !== undefined) throw failure;

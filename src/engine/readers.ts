@@ -54,6 +54,8 @@ export class Reader {
   version = 0;
   /** A result is being sent. */
   busy = false;
+  /** To be closed once its result is sent. */
+  retired = false;
   readonly #cache = new StatementCache<ReadStatement>(read => read.statement.finalize());
   /** Schema cookie at the version. */
   #cookie = -1;
@@ -115,6 +117,10 @@ export class Reader {
   /** Ends an execution; a statement outside the cache is gone then. */
   finish(read: ReadStatement, failed: boolean): void {
     this.busy = false;
+    if (this.retired) {
+      this.connection.close();
+      return;
+    }
     if (read.cached) {
       read.statement.reset();
       read.statement.clearBindings();
@@ -178,6 +184,15 @@ export class Readers {
         this.#readers.splice(i, 1);
       }
     }
+  }
+
+  /** Closes all connections, those that are busy as soon as they can be. */
+  retire(): void {
+    for (const reader of this.#readers) {
+      if (reader.busy) reader.retired = true;
+      else reader.connection.close();
+    }
+    this.#readers.length = 0;
   }
 
   close(): void {

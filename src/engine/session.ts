@@ -12,6 +12,7 @@ import {
   FACT_SESSION,
   FACT_STICKY,
   LOCK_NONE,
+  type ClientCounters,
   type Connection,
   type SqliteError,
   type Statement,
@@ -180,6 +181,13 @@ export class Session {
     this.#prepared[id] = undefined;
     this.#preparedCount--;
     while (this.#prepared.length > 0 && this.#prepared[this.#prepared.length - 1] === undefined) this.#prepared.pop();
+  }
+
+  /** Takes the counters over that a connection has after a statement of the client. */
+  counted({ lastInsertId, changes, totalChanges }: ClientCounters): void {
+    this.lastInsertId = lastInsertId;
+    this.changes = changes;
+    this.totalChanges = totalChanges;
   }
 
   /** Runs a request. One at a time. */

@@ -16,6 +16,9 @@
 import { PAGE_SIZE } from '../pages/index.ts';
 import {
   SQLITE_DONE,
+  SQLITE_FULL,
+  SQLITE_IOERR,
+  SQLITE_NOMEM,
   SqliteError,
   type ClientCounters,
   type Connection,
@@ -91,13 +94,14 @@ export class WriteGroup {
     const connection = this.#connection;
     const statement = this.#compile(member);
     if (statement === undefined) return false;
-    this.#members.push({ member, outcome: this.#execute(statement, member) });
+    const outcome = this.#execute(statement, member);
+    this.#members.push({ member, outcome });
     statement.reset();
     if (this.#cache.accepts(member.key)) statement.clearBindings();
     else statement.finalize();
     if (this.#members.length === 1) this.#database.grouped();
     const { set } = connection.file;
-    if (connection.autocommit || connection.hasDeferredViolations) this.#dissolve();
+    if (connection.autocommit || connection.hasDeferredViolations || isOfGroup(outcome.error)) this.#dissolve();
     else if (this.#members.length >= MAX_MEMBERS || (set !== undefined && set.pageCount * PAGE_SIZE >= BATCH_BYTES))
       this.close();
     return true;
@@ -132,22 +136,19 @@ export class WriteGroup {
 
   #execute(statement: Statement, { parameters, counters }: GroupMember): GroupedOutcome {
     const connection = this.#connection;
+    connection.continueCounting(counters);
+    let error: SqliteError | undefined;
     try {
       if (parameters !== undefined) bindParameters(statement, new ParameterCursor(parameters));
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      return { ...counters, error };
+      this.#sqlite.startClock(this.#options.maxStepMs);
+      const code = statement.step();
+      if (code !== SQLITE_DONE) error = connection.error(code);
+    } catch (failure) {
+      if (!(failure instanceof SqliteError)) throw failure;
+      error = failure;
     }
-    const totalBefore = connection.totalChanges;
-    connection.lastInsertRowid = counters.lastInsertId;
-    this.#sqlite.startClock(this.#options.maxStepMs);
-    const code = statement.step();
-    return {
-      error: code === SQLITE_DONE ? undefined : connection.error(code),
-      lastInsertId: connection.lastInsertRowid,
-      changes: connection.changes,
-      totalChanges: counters.totalChanges + connection.totalChanges - totalBefore,
-    };
+    const { lastInsertId, changes, totalChanges } = connection;
+    return { error, lastInsertId, changes, totalChanges };
   }
 
   #open(): boolean {
@@ -205,4 +206,10 @@ export class WriteGroup {
     this.#connection.file.ticket = false;
     return members;
   }
+}
+
+/** Whether the others of the group may be to blame for an error: together they need more. */
+function isOfGroup(error: SqliteError | undefined): boolean {
+  const code = error === undefined ? 0 : error.code & 0xff;
+  return code === SQLITE_NOMEM || code === SQLITE_FULL || code === SQLITE_IOERR;
 }

@@ -140,3 +140,14 @@ export function writeTemplate(bytes: Uint8Array, offset: number): void {
   for (let i = 0; i < MAGIC.length; i++) bytes[offset + i] = MAGIC.charCodeAt(i);
   for (const [start, ...values] of TEMPLATE_HEADER) bytes.set(values, offset + start);
 }
+
+/**
+ * The page that deletes a database (wire spec section 5.12). `cookie`: of the schema that ends. SQLite keeps a schema
+ * that it has parsed for as long as the cookie is the same, so the next schema must not count from 0 again: tables
+ * would be looked for where the old ones were.
+ */
+export function writeDeletion(bytes: Uint8Array, offset: number, cookie: number): void {
+  writeTemplate(bytes, offset);
+  writeUint32(bytes, offset + SIZE_OFFSET, 0);
+  writeUint32(bytes, offset + SCHEMA_COOKIE_OFFSET, cookie + 1);
+}

@@ -26,6 +26,7 @@ import {
   SQLITE_ROW,
   TXN_WRITE,
 } from './constants.ts';
+import { findCounters, readCounter, writeCounter } from './counters.ts';
 import { SqliteError } from './error.ts';
 import { MainFile, type View } from './main-file.ts';
 import type { Sqlite } from './sqlite.ts';
@@ -59,6 +60,9 @@ export class Connection {
   readonly file: MainFile;
   readonly pointer: Pointer;
   readonly #budget: Budget;
+  /** Where SQLite keeps its counters. */
+  readonly #changes: Pointer;
+  readonly #totalChanges: Pointer;
   /** What the authorizer learnt during the compilation that runs. */
   #facts = 0;
   /** SQL of our own is running: no authorization. */
@@ -69,10 +73,6 @@ export class Connection {
   #schemaProbe: Statement | undefined = undefined;
   /** Compiled here and not finalized. SQLite knows of more: virtual tables have some, which are theirs to finalize. */
   readonly statements: Set<Statement> = new Set();
-  /** The client's counters, and SQLite's when the statement began. */
-  #counters: ClientCounters = { lastInsertId: 0n, changes: 0, totalChanges: 0 };
-  #changesBefore = 0;
-  #totalBefore = 0;
   /** Closed: its statements are gone. */
   closed = false;
 
@@ -92,6 +92,9 @@ export class Connection {
       if (this.pointer !== 0) exports.sqlite3_close_v2(this.pointer);
       throw new SqliteError(code, 'the database could not be opened');
     }
+    sqlite.counters ??= findCounters(exports, heap, this.pointer);
+    this.#changes = this.pointer + sqlite.counters.changes;
+    this.#totalChanges = this.pointer + sqlite.counters.totalChanges;
     sqlite.connections.add(this);
     try {
       this.#setUp();
@@ -116,7 +119,6 @@ export class Connection {
        PRAGMA hard_heap_limit=${sqlite.limits.heapBytes}; PRAGMA cache_size=-${sqlite.limits.cacheKib};
        PRAGMA temp.cache_size=-${TEMP_CACHE_KIB}`,
     );
-    if (this.role === 'session') sqlite.defineCounters(this.pointer);
     exports.sqlite3_progress_handler(this.pointer, sqlite.progressOpcodes, sqlite.progressCallback, 0);
   }
 
@@ -130,36 +132,23 @@ export class Connection {
   }
 
   get changes(): number {
-    return this.sqlite.exports.sqlite3_changes(this.pointer);
+    return readCounter(this.sqlite.heap, this.#changes);
   }
 
-  /**
-   * Takes over a client's counters before a statement. Some of the client's statements have run elsewhere, so
-   * SQLite's own counters tell only what happens from here on.
-   */
-  startCounting(client: ClientCounters): void {
-    this.#counters = client;
-    this.#changesBefore = this.changes;
-    this.#totalBefore = this.totalChanges;
-    this.lastInsertRowid = client.lastInsertId;
+  /** Sets what `changes()` and `total_changes()` count from. */
+  countFrom(changes: number, totalChanges: number): void {
+    writeCounter(this.sqlite.heap, this.#changes, changes);
+    writeCounter(this.sqlite.heap, this.#totalChanges, totalChanges);
   }
 
-  /**
-   * `changes()` as the client should see it while a statement runs: SQLite's, once something has set it (a statement
-   * in a trigger), else the client's.
-   */
-  get clientChanges(): number {
-    const now = this.changes;
-    return now === this.#changesBefore && this.totalChanges === this.#totalBefore ? this.#counters.changes : now;
-  }
-
-  /** `total_changes()` as the client should see it. */
-  get clientTotalChanges(): number {
-    return this.#counters.totalChanges + this.totalChanges - this.#totalBefore;
+  /** Takes over a client's counters before a statement: some of the client's statements have run elsewhere. */
+  continueCounting(client: ClientCounters): void {
+    this.countFrom(client.changes, client.totalChanges);
+    this.lastInsertId = client.lastInsertId;
   }
 
   get totalChanges(): number {
-    return this.sqlite.exports.sqlite3_total_changes(this.pointer);
+    return readCounter(this.sqlite.heap, this.#totalChanges);
   }
 
   /** Foreign keys are violated that will be checked at the commit. */
@@ -169,11 +158,11 @@ export class Connection {
     return heap.uint32(out) !== 0;
   }
 
-  get lastInsertRowid(): bigint {
+  get lastInsertId(): bigint {
     return this.sqlite.exports.sqlite3_last_insert_rowid(this.pointer);
   }
 
-  set lastInsertRowid(rowid: bigint) {
+  set lastInsertId(rowid: bigint) {
     this.sqlite.exports.sqlite3_set_last_insert_rowid(this.pointer, rowid);
   }
 

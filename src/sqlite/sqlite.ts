@@ -9,7 +9,7 @@
 
 import type { PageStore } from '../pages/index.ts';
 import { Connection, type Role } from './connection.ts';
-import { FUNCTION_FLAGS } from './constants.ts';
+import type { CounterOffsets } from './counters.ts';
 import { InstanceBroken, SqliteError } from './error.ts';
 import { Heap } from './heap.ts';
 import { Budget } from './temp-file.ts';
@@ -53,8 +53,8 @@ export class Sqlite {
   readonly progressCallback: Pointer;
   readonly authorizerCallback: Pointer;
   readonly progressOpcodes: number = PROGRESS_OPCODES;
-  /** Functions that replace SQLite's own on connections of clients: name and callback. */
-  readonly #counterFunctions: readonly (readonly [name: Pointer, callback: Pointer])[];
+  /** Where a connection keeps its counters; found in the first one. */
+  counters: CounterOffsets | undefined = undefined;
   /** Scratch memory; valid until the next use by anyone. */
   readonly #scratch: Pointer;
   /** Two words for results returned through pointers. */
@@ -95,12 +95,6 @@ export class Sqlite {
     this.out = this.exports.sqlite3_malloc(16);
     this.mainSchema = wasm.allocCString('main');
     this.progressCallback = wasm.installFunction((_context: Pointer) => this.#progress(), 'i(p)');
-    const counter = (read: (connection: Connection) => number): Pointer =>
-      wasm.installFunction((context: Pointer) => this.#giveCounter(context, read), 'v(pip)');
-    this.#counterFunctions = [
-      [wasm.allocCString('changes'), counter(connection => connection.clientChanges)],
-      [wasm.allocCString('total_changes'), counter(connection => connection.clientTotalChanges)],
-    ];
     this.authorizerCallback = wasm.installFunction(
       (_context: Pointer, action: number, first: Pointer, second: Pointer, schema: Pointer, _trigger: Pointer) =>
         this.#authorize(action, first, second, schema),
@@ -185,21 +179,6 @@ export class Sqlite {
     if (this.#text === undefined) return;
     this.exports.sqlite3_free(this.#textPointer);
     this.#text = undefined;
-  }
-
-  /** Makes `changes()` and `total_changes()` count what a client's statements did elsewhere too. */
-  defineCounters(db: Pointer): void {
-    for (const [name, callback] of this.#counterFunctions) {
-      this.exports.sqlite3_create_function_v2(db, name, 0, FUNCTION_FLAGS, 0, callback, 0, 0, 0);
-    }
-  }
-
-  #giveCounter(context: Pointer, read: (connection: Connection) => number): void {
-    try {
-      this.exports.sqlite3_result_int(context, this.active === undefined ? 0 : read(this.active));
-    } catch (error) {
-      this.vfs.defect = error;
-    }
   }
 
   #progress(): number {

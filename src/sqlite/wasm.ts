@@ -20,6 +20,8 @@ export interface Memory {
 export interface Exports {
   /** Sets the stack pointer. */
   _emscripten_stack_restore(pointer: Pointer): void;
+  /** Size of an allocation. */
+  sqlite3_msize(pointer: Pointer): bigint;
   sqlite3_malloc(size: number): Pointer;
   sqlite3_free(pointer: Pointer): void;
   sqlite3_open_v2(name: Pointer, out: Pointer, flags: number, vfs: Pointer): number;
@@ -54,18 +56,6 @@ export interface Exports {
   sqlite3_changes(db: Pointer): number;
   sqlite3_total_changes(db: Pointer): number;
   sqlite3_db_status(db: Pointer, what: number, current: Pointer, highest: Pointer, reset: number): number;
-  sqlite3_create_function_v2(
-    db: Pointer,
-    name: Pointer,
-    argumentCount: number,
-    flags: number,
-    context: Pointer,
-    call: Pointer,
-    step: 0,
-    final: 0,
-    destroy: 0,
-  ): number;
-  sqlite3_result_int(context: Pointer, value: number): void;
   sqlite3_last_insert_rowid(db: Pointer): bigint;
   sqlite3_set_last_insert_rowid(db: Pointer, rowid: bigint): void;
   sqlite3_get_autocommit(db: Pointer): number;

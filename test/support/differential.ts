@@ -38,7 +38,34 @@ interface Known {
   readonly applies: (statement: string, ours: string, theirs: string) => boolean;
 }
 
-const KNOWN: readonly Known[] = [];
+const KNOWN: readonly Known[] = [
+  {
+    why: 'since 3.43 sums of reals are compensated: the last digits differ',
+    applies: (statement, ours, theirs) => ours !== theirs && /\b(avg|sum|total)\(/.test(statement) && sameButForRounding(ours, theirs),
+  },
+  {
+    // Seen only later: by a read, or in the end.
+    why: '3.40 does not take back the rows before the one that a STRICT table refuses',
+    applies: (_, ours, theirs) => ours === theirs && ours.startsWith('error: cannot store '),
+  },
+  {
+    why: 'since 3.45 a BLOB is refused as a JSON value also where its path is not in the document',
+    applies: (statement, ours, theirs) =>
+      /\bjson_(insert|replace|set)\(/.test(statement) &&
+      ours.startsWith('error: JSON cannot hold BLOB values') &&
+      !theirs.startsWith('error: '),
+  },
+];
+
+const REAL = /\breal -?[\d.]+(?:e[+-]?\d+)?/g;
+
+/** Whether two outputs are the same but for the last digits of reals. */
+function sameButForRounding(one: string, other: string): boolean {
+  if (one.replaceAll(REAL, 'real') !== other.replaceAll(REAL, 'real')) return false;
+  const realsOf = (text: string): number[] => (text.match(REAL) ?? []).map(real => Number(real.slice('real '.length)));
+  const others = realsOf(other);
+  return realsOf(one).every((real, index) => Math.abs(real - others[index]!) <= Math.abs(real) * 1e-12);
+}
 
 const STATEMENTS = 120;
 /** After every so many batches' statements: a part of them is sent by PREPARE and EXEC or QUERY. */
@@ -70,8 +97,8 @@ export async function runBatch(scope: Scope, address: string, folder: string, se
   const { outcomes, dump } = await reference;
   for (const [position, statement] of statements.entries()) {
     const theirs = print(outcomes[position]!, statement);
-    if (ours[position] === theirs) continue;
     const known = KNOWN.find(({ applies }) => applies(statement.literal, ours[position]!, theirs));
+    if (known === undefined && ours[position] === theirs) continue;
     if (known === undefined) {
       return done({ seed, position, statement: statement.literal, ours: ours[position]!, theirs });
     }
@@ -109,10 +136,7 @@ async function runOurs(client: Connection, statement: Statement, prepare: boolea
 /** An outcome in words that can be compared. */
 function print(outcome: Outcome, { isQuery, isOrdered, sql }: Statement): string {
   const counters = `changes, last id: ${outcome.counters?.map(printValue).join(', ')}`;
-  if (outcome.error !== undefined) {
-    // We run RETURNING inside a savepoint, where a violated foreign key leaves changes() as it is.
-    return sql.includes(' RETURNING ') ? `error: ${outcome.error}` : `error: ${outcome.error}\n${counters}`;
-  }
+  if (outcome.error !== undefined) return `error: ${outcome.error}\n${counters}`;
   if (!isQuery) return counters;
   let rows = outcome.rows.map(row => row.map(printValue).join(' | '));
   // 3.40 returns what was given, 3.54 what was stored: an integer in a REAL column comes back as it went in there.
