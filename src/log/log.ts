@@ -85,6 +85,7 @@ export class Log {
   #firstIndex: Index;
   #lastIndex: Index;
   #state: State = 'idle';
+  #isRepaired = false;
   /** Settles when no append is in progress. Never rejects. */
   #appended: Promise<void> = Promise.resolve();
   /** The active segment is to be retired once no append is in progress. */
@@ -248,7 +249,8 @@ export class Log {
 
   /**
    * Writes entries after the last one as one batch. Resolves when they are durable. Rejects with `FileError`; then
-   * none of them is in the log, and nothing can be appended until `recover` has resolved.
+   * nothing can be appended until `recover` has resolved. None of the entries is in the log, but after an error other
+   * than ENOSPC, or if `isRepaired` is false, the next start may find them.
    */
   append(entries: readonly Entry[]): Promise<void> {
     assert(this.#state === 'idle', this.#state === 'failed' ? 'an append has failed' : 'one append at a time');
@@ -258,13 +260,19 @@ export class Log {
         this.#state = 'idle';
         if (this.#retireWanted) this.#retire();
       },
-      (error: unknown) => {
+      async (error: unknown) => {
+        this.#isRepaired = error instanceof FileError && error.code === 'ENOSPC' && (await this.#repair());
         this.#state = 'failed';
         throw error;
       },
     );
     this.#appended = done.catch(() => {});
     return done;
+  }
+
+  /** Whether nothing is left on the disk of the batch that failed. */
+  get isRepaired(): boolean {
+    return this.#isRepaired;
   }
 
   /** After a failed `append`: removes what it left and makes sure that there is space to go on. */
@@ -355,6 +363,16 @@ export class Log {
     this.#lastIndex += entries.length;
     this.#bytesWritten += size;
     if (writer.used > this.#segmentSize * PREPARE_AT) this.#prepare();
+  }
+
+  /** Space may have lacked for the zeros after a batch only: then the whole batch is there. Whether it is removed. */
+  async #repair(): Promise<boolean> {
+    try {
+      await this.#active?.writer.repair();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The CRC of all data of a batch, in slices that leave time for other work. */

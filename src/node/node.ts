@@ -1,6 +1,7 @@
 /** A dqlite node: opens its data directory, serves clients, replicates. The wiring of all layers. */
 
 import {
+  FileError,
   nodeHost,
   silentLogger,
   type Connection,
@@ -100,8 +101,10 @@ export class Node {
       if (log.snapshot !== undefined) await log.readSnapshot(engine.restorer());
       return await Node.#assemble(options, host, logger, log, raft, engine);
     } catch (error) {
-      await log.close();
-      throw error;
+      // What went wrong first is what must be told.
+      await log.close().catch(() => {});
+      if (!(error instanceof FileError)) throw error;
+      throw new DqliteError('IO', `${options.directory} cannot be used: ${error.message}`, { cause: error });
     }
   }
 

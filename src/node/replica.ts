@@ -35,6 +35,13 @@ const RETRY_MS = 1000;
 const DISK_FULL = 13;
 const DISK_ERROR = 10;
 
+function doubtful(): SqliteError {
+  return new SqliteError(
+    DISK_ERROR,
+    'disk I/O error: this node cannot write its log; the write may or may not survive',
+  );
+}
+
 type Finished = (error: RaftErrorCode | undefined) => void;
 
 export class Replica implements Replicator {
@@ -198,17 +205,15 @@ export class Replica implements Replicator {
     const full = error instanceof FileError && error.code === 'ENOSPC';
     if (full) {
       logger.error({ error: messageOf(error) }, 'the disk is full: writes are refused until there is space');
-      this.#engine.writeFailed(() => new SqliteError(DISK_FULL, 'database or disk is full'));
+      const refusal = (): SqliteError => new SqliteError(DISK_FULL, 'database or disk is full');
+      this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
       this.#step({ kind: 'storeFailed' });
       this.#retryLater();
       return;
     }
     // What a failed sync has left on the disk is unknown, and asking again proves nothing.
     logger.fatal({ error: messageOf(error) }, 'the log cannot be written: restart this node once the disk is well');
-    this.#engine.writeFailed(
-      () =>
-        new SqliteError(DISK_ERROR, 'disk I/O error: this node cannot write its log; the write may or may not survive'),
-    );
+    this.#engine.writeFailed(doubtful);
     this.#step({ kind: 'storeFailed' });
   }
 

@@ -19,8 +19,8 @@ export class Violation extends Error {
   override readonly name = 'Violation';
 }
 
-/** `full`: refused by a full disk; a crash before the log is repaired may bring it back. */
-type State = 'sent' | 'committed' | 'absent' | 'full';
+/** `sent`: in doubt. */
+type State = 'sent' | 'committed' | 'absent';
 
 export interface Transaction {
   readonly id: number;
@@ -31,9 +31,7 @@ export interface Transaction {
   readonly life: number;
   state: State;
   /** What anybody had learned of when it was sent. */
-  floor: number;
-  /** Orders its refusal and the sending of others. */
-  moment: number;
+  readonly floor: number;
   place: number | undefined;
 }
 
@@ -68,7 +66,6 @@ export class History {
   readonly name: string;
   readonly #transactions: Transaction[] = [];
   readonly #places: number[] = [];
-  #moment = 0;
   /** The last place that anybody knows of. */
   #newest = 0;
   /** The life of the node. */
@@ -104,7 +101,6 @@ export class History {
       life: this.life,
       state: 'sent',
       floor: this.#newest,
-      moment: ++this.#moment,
       place: undefined,
     };
     this.#transactions.push(transaction);
@@ -121,18 +117,13 @@ export class History {
     if (transaction.state === 'sent') transaction.state = 'committed';
     this.#see(transaction.id, place);
     this.#newest = Math.max(this.#newest, place);
-    // Something was written: the log is repaired, what was refused before will not come back.
-    for (const other of this.#transactions) {
-      if (other.state === 'full' && other.moment < transaction.moment) other.state = 'absent';
-    }
   }
 
   /** The node says that it has not happened. */
-  refuse(transaction: Transaction, state: 'absent' | 'full' = 'absent'): void {
+  refuse(transaction: Transaction): void {
     this.refused++;
     this.#check(transaction.place === undefined, `${transaction.id} was refused, but seen at ${transaction.place}`);
-    transaction.state = state;
-    transaction.moment = ++this.#moment;
+    transaction.state = 'absent';
   }
 
   /** A row of `SUMMARY`, sent when `floor` was the newest. */
@@ -188,8 +179,7 @@ export class History {
     const found = accounts.map(([balance]) => Number(balance));
     this.#check(found.join() === balances.join(), `balances are ${found.join()}, not ${balances.join()}`);
     for (const transaction of this.#transactions) {
-      const doubtful = transaction.state === 'sent' || transaction.state === 'full';
-      if (doubtful && transaction.life < this.life) transaction.state = 'absent';
+      if (transaction.state === 'sent' && transaction.life < this.life) transaction.state = 'absent';
     }
   }
 
@@ -200,9 +190,9 @@ export class History {
 
   #see(id: number, place: number): void {
     const transaction = this.#transactions[id];
-    const { state, life, place: before } = transaction ?? {};
+    const { state, place: before } = transaction ?? {};
     this.#check(state !== undefined, `${id} is there and was never sent`);
-    this.#check(state !== 'absent' && (state !== 'full' || life !== this.life), `${id} is there and was refused`);
+    this.#check(state !== 'absent', `${id} is there and was refused`);
     this.#check(before === undefined || before === place, `${id} is at ${place} and was at ${before}`);
     const other = this.#places[place - 1];
     this.#check(other === undefined || other === id, `${id} is at ${place}, where ${other} was`);

@@ -57,7 +57,9 @@ class Simulation {
   readonly #histories = DATABASES.map(name => new History(name));
   readonly #workers: Worker[];
   readonly #hash = createHash('sha256');
-  readonly #faults = { full: false, error: false };
+  #state = { full: false, error: false, closing: false };
+  /** What happened in the life before: answers to its clients may still be under way. */
+  #before = this.#state;
   /** How much slower than usual the disk is. */
   #slowness = 1;
 
@@ -81,7 +83,7 @@ class Simulation {
       net: this.#world.clientHost.net,
       sleep: ms => this.#world.sleep(ms),
       answered: (work, what) => this.#world.answered(work, what),
-      faults: this.#faults,
+      explains: what => this.#state[what] || this.#before[what],
       trace: line => this.#note(line),
     };
     this.#workers = Array.from({ length: 2 + random.below(7) }, (_, number) => {
@@ -129,7 +131,8 @@ class Simulation {
   async #start(): Promise<void> {
     const random = this.#random;
     for (const history of this.#histories) history.life++;
-    Object.assign(this.#faults, { full: false, error: false });
+    this.#before = this.#state;
+    this.#state = { full: false, error: false, closing: false };
     this.#slowness = random.pick([1, 1, 10]);
     while (random.chance(0.2)) {
       this.#note('a start is interrupted');
@@ -188,7 +191,8 @@ class Simulation {
     this.#note(how);
     this.#count(how);
     if (how === 'close') {
-      const { full, error } = this.#faults;
+      const { full, error } = this.#state;
+      this.#state.closing = true;
       // What could not be written stays to be seen to at the next start.
       if (full || error)
         await this.#world.answered(this.#world.node!.close(), 'the end of the node').catch(isDiskError);
@@ -207,7 +211,7 @@ class Simulation {
     const { host, network, clientHost } = this.#world;
     host.files.heal();
     network.heal();
-    if (this.#faults.error) return;
+    if (this.#state.error) return;
     const client = await this.#world.answered(SimulatedClient.open(clientHost.net, ADDRESS, DATABASES[0]!), 'OPEN');
     const write = async (): Promise<void> => {
       for (;;) {
@@ -215,7 +219,7 @@ class Simulation {
           await client.exec('UPDATE ballast SET bytes = bytes WHERE id = 1');
           return;
         } catch (error) {
-          if (!(error instanceof DqliteError) || ![5, 13, 517].includes(error.sqliteCode ?? 0)) throw error;
+          if (!(error instanceof DqliteError) || ![5, 10, 13, 517].includes(error.sqliteCode ?? 0)) throw error;
           await this.#world.sleep(50);
         }
       }
@@ -252,7 +256,7 @@ class Simulation {
   /** Somebody else fills the disk, and makes space again later. */
   async #fill(): Promise<void> {
     const { files } = this.#world.host;
-    this.#faults.full = true;
+    this.#state.full = true;
     this.#note('the disk fills');
     this.#count('full');
     files.disk.capacity = files.disk.usedBytes + this.#random.below(this.#random.pick([1, 5000, 500_000]));
@@ -269,11 +273,11 @@ class Simulation {
     this.#count(code);
     const at = 1 + this.#random.below(this.#random.pick([1, 4, 30]));
     if (code === 'ENOSPC') {
-      this.#faults.full = true;
+      this.#state.full = true;
       files.inject({ code, at });
       return;
     }
-    this.#faults.error = true;
+    this.#state.error = true;
     files.inject({ code, at, repeat: this.#random.chance(0.5), kinds: this.#random.chance(0.5) ? ['sync'] : WRITING });
   }
 

@@ -22,8 +22,8 @@ export interface Surroundings {
   sleep(ms: number): Promise<void>;
   /** Fails if the work takes longer than any answer may. */
   answered<Result>(work: Promise<Result>, what: string): Promise<Result>;
-  /** Faults that the disk has had in this life of the node. */
-  readonly faults: { readonly full: boolean; readonly error: boolean };
+  /** What may be the reason of a failure: faults of the disk, or that the node stops. */
+  explains(what: 'full' | 'error' | 'closing'): boolean;
   trace(line: string): void;
 }
 
@@ -101,12 +101,15 @@ export class Worker {
     }
     if (sqliteCode === undefined) throw error;
     this.codes.set(sqliteCode, (this.codes.get(sqliteCode) ?? 0) + 1);
-    const { faults } = this.#surroundings;
+    const full = this.#surroundings.explains('full');
+    const broken = this.#surroundings.explains('error');
+    const closing = this.#surroundings.explains('closing');
     const expected =
       BUSY.includes(sqliteCode) ||
       sqliteCode === ENDED_BY_NODE ||
-      (sqliteCode === FULL && faults.full) ||
-      ((DOUBTFUL.includes(sqliteCode) || sqliteCode === NOT_LEADER) && faults.error);
+      (sqliteCode === FULL && full) ||
+      (DOUBTFUL.includes(sqliteCode) && (broken || full)) ||
+      (sqliteCode === NOT_LEADER && (broken || closing));
     if (!expected) throw new Violation(`${this.name}: unexpected failure ${sqliteCode} ${message}`);
     if (this.#client === undefined) return;
     try {
@@ -126,8 +129,7 @@ export class Worker {
       place = await this.#answer(decision, what);
     } catch (error) {
       const code = error instanceof DqliteError ? error.sqliteCode : undefined;
-      if (code === FULL) this.#history.refuse(transaction, 'full');
-      else if (code !== undefined && !DOUBTFUL.includes(code & 0xff) && !DOUBTFUL.includes(code)) {
+      if (code !== undefined && !DOUBTFUL.includes(code & 0xff) && !DOUBTFUL.includes(code)) {
         this.#history.refuse(transaction);
       }
       throw error;
