@@ -55,6 +55,8 @@ export class Replica implements Replicator {
   #writing = false;
   #applied: Index;
   #applying = false;
+  /** Whether this node was ready to serve as leader since it was started. */
+  #hasLed = false;
   /** The barrier that this leadership began with. */
   #barrier: Index = 0;
   #requests = new Map<RequestId, Finished>();
@@ -202,6 +204,11 @@ export class Replica implements Replicator {
     this.#writing = false;
     this.#gathered = [];
     this.#drained?.();
+    if (!this.#hasLed && this.#raft.isOnlyVoter) {
+      // There will be no leader. Whoever starts this node is told, and may try again.
+      this.#options.failed(error);
+      return;
+    }
     const full = error instanceof FileError && error.code === 'ENOSPC';
     if (full) {
       logger.error({ error: messageOf(error) }, 'the disk is full: writes are refused until there is space');
@@ -273,7 +280,9 @@ export class Replica implements Replicator {
   #applyEntry(index: Index, entry: Entry): void {
     if (entry.type === 'command') this.#engine.apply(index, entry.data);
     this.#applied = index;
-    if (index >= this.#barrier && this.#raft.role === 'leader' && !this.#engine.isLeading) this.#engine.startLeading();
+    if (index < this.#barrier || this.#raft.role !== 'leader' || this.#engine.isLeading) return;
+    this.#hasLed = true;
+    this.#engine.startLeading();
   }
 
   #considerSnapshot(): void {

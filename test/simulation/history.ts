@@ -80,13 +80,19 @@ export class History {
     this.name = name;
   }
 
+  /** What is known now, to go on with in several ways. */
+  clone(): History {
+    const copy = new History(this.name);
+    copy.#transactions.push(...this.#transactions.map(transaction => ({ ...transaction })));
+    copy.#places.push(...this.#places);
+    copy.#newest = this.#newest;
+    copy.life = this.life;
+    return copy;
+  }
+
   /** What a read that is sent now must see. */
   get newest(): number {
     return this.#newest;
-  }
-
-  get transactionCount(): number {
-    return this.#transactions.length;
   }
 
   /** A transaction that is about to be sent. */

@@ -13,7 +13,8 @@ import {
   type SimulatedHost,
 } from '../../src/simulation/index.ts';
 import { defaultEngineOptions } from '../../src/engine/index.ts';
-import { Violation } from './history.ts';
+import { SCHEMA, Violation, type History } from './history.ts';
+import { SimulatedClient } from './simulated-client.ts';
 
 export const ADDRESS = 'n1.example:9001';
 export const DIRECTORY = '/data';
@@ -111,6 +112,10 @@ export class NodeWorld {
     this.#options.sabotage?.(this.host.files);
   }
 
+  connect(database: string): Promise<SimulatedClient> {
+    return this.answered(SimulatedClient.open(this.clientHost.net, ADDRESS, database), 'OPEN');
+  }
+
   /** A clean end, after which the directory has no open segments. */
   async close(): Promise<void> {
     await this.answered(this.node!.close(), 'the clean end of the node');
@@ -129,4 +134,16 @@ export class NodeWorld {
         this.#trace(`node ${level}: ${message}`);
     return { debug() {}, info: at('info'), warn: at('warn'), error: at('error'), fatal: at('fatal') };
   }
+}
+
+/** A node that has just started has what the history says. Makes the tables if that was not done yet. */
+export async function verifyHistory(world: NodeWorld, history: History): Promise<void> {
+  const client = await world.connect(history.name);
+  const [[tables]] = (await world.answered(client.query('SELECT count(*) FROM sqlite_schema'), 'SELECT')) as [[bigint]];
+  if (tables === 0n) {
+    if (history.newest > 0) throw new Violation(`${history.name} is empty`);
+    await world.answered(client.exec(`BEGIN; ${SCHEMA} COMMIT`), 'the schema');
+  }
+  await world.answered(history.verify(client), `verification of ${history.name}`);
+  client.close();
 }

@@ -8,8 +8,8 @@ import { createHash } from 'node:crypto';
 import { DqliteError } from '../../src/lib/errors.ts';
 import type { SeededRandom } from '../../src/lib/random.ts';
 import { streamOf, type OperationKind, type SimulatedFiles } from '../../src/simulation/index.ts';
-import { History, SCHEMA, SUMMARY, Violation } from './history.ts';
-import { ADDRESS, NodeWorld } from './node-world.ts';
+import { History, SUMMARY, Violation } from './history.ts';
+import { ADDRESS, NodeWorld, verifyHistory } from './node-world.ts';
 import { SimulatedClient } from './simulated-client.ts';
 import { Worker, type Surroundings } from './worker.ts';
 
@@ -31,7 +31,7 @@ export interface SimulationReport {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-const DEFAULT_STEPS = 8;
+export const DEFAULT_STEPS = 8;
 const DATABASES = ['first.db', 'second.db'];
 /** After the disk is mended, a write succeeds within this time. */
 const RECOVERY_MS = 10_000;
@@ -151,27 +151,11 @@ class Simulation {
     this.#world.host.files.heal();
     this.#note('started');
     this.#count('starts');
-    for (const history of this.#histories) await this.#verify(history);
+    for (const history of this.#histories) {
+      await verifyHistory(this.#world, history);
+      this.#note(`verified ${history.newest}`);
+    }
     this.#noFailures();
-  }
-
-  async #verify(history: History): Promise<void> {
-    const { net } = this.#world.clientHost;
-    const client = await this.#world.answered(SimulatedClient.open(net, ADDRESS, history.name), 'OPEN');
-    if (history.life === 1 || (await this.#isEmpty(client))) await this.#create(history, client);
-    await this.#world.answered(history.verify(client), `verification of ${history.name}`);
-    client.close();
-    this.#note(`verified ${history.newest}`);
-  }
-
-  async #isEmpty(client: SimulatedClient): Promise<boolean> {
-    const rows = await this.#world.answered(client.query('SELECT count(*) FROM sqlite_schema'), 'SELECT');
-    return Number(rows[0]![0]) === 0;
-  }
-
-  async #create(history: History, client: SimulatedClient): Promise<void> {
-    if (history.transactionCount > 0) throw new Violation(`${history.name} is empty`);
-    await this.#world.answered(client.exec(`BEGIN; ${SCHEMA} COMMIT`), 'the schema');
   }
 
   /** Some time with clients, and what happens in it. */
