@@ -72,7 +72,7 @@ for (let seed = firstSeed; passed + failed === 0 || performance.now() < endMs; s
   console.error(`seed ${seed} failed: ${failure.stack ?? failure.message}`);
   console.error(`to repeat it: npm run sim -- --seed ${seed} --steps ${steps} --trace`);
 }
-for (const [what, count] of Object.entries(total).sort()) console.log(`${String(count).padStart(10)} ${what}`);
+for (const [what, count] of Object.entries(total)) console.log(`${String(count).padStart(10)} ${what}`);
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
 if (process.env['SUMMARY_FILE'] !== undefined) appendFileSync(process.env['SUMMARY_FILE'], `${passed} ${failed} 0\n`);
 if (failed > 0) process.exitCode = 1;

@@ -152,7 +152,7 @@ export class Node {
         await Promise.race([new Promise<void>(resolve => engine.whenReady(resolve)), startRefused]);
       }
       const bound = await acceptor.listen(options.bind ?? options.address);
-      await Promise.race([startRefused, undefined]);
+      await Promise.race([startRefused, Promise.resolve()]);
       node = new Node(options, bound, engine, replica, raft, log, acceptor);
       return node;
     } catch (error) {

@@ -10,7 +10,7 @@
  * 4. whatever is seen of a transaction, all of it is: its rows, the money it moved, what its trigger counted.
  */
 
-import { SeededRandom } from '../../src/lib/random.ts';
+import type { SeededRandom } from '../../src/lib/random.ts';
 import type { Bound } from '../support/wire-client.ts';
 import type { SimulatedClient, Value } from './simulated-client.ts';
 

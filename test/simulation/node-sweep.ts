@@ -95,7 +95,7 @@ class Life {
     await world.start();
     await verifyHistory(world, this.#history);
     const [failure] = world.failures;
-    if (failure !== undefined) throw new Violation(`the node gave up: ${String(failure)}`, { cause: failure });
+    if (failure !== undefined) throw new Violation(`the node gave up: ${messageOf(failure)}`, { cause: failure });
   }
 
   /** Checks several outcomes of the end of the process that runs now. */

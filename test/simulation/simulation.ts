@@ -5,7 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { DqliteError } from '../../src/lib/errors.ts';
+import { DqliteError, messageOf } from '../../src/lib/errors.ts';
 import type { SeededRandom } from '../../src/lib/random.ts';
 import { streamOf, type OperationKind, type SimulatedFiles } from '../../src/simulation/index.ts';
 import { History, SUMMARY, Violation } from './history.ts';
@@ -267,7 +267,7 @@ class Simulation {
 
   #noFailures(): void {
     const [failure] = this.#world.failures;
-    if (failure !== undefined) throw new Violation(`the node gave up: ${String(failure)}`, { cause: failure });
+    if (failure !== undefined) throw new Violation(`the node gave up: ${messageOf(failure)}`, { cause: failure });
   }
 
   #count(what: string, by = 1): void {
