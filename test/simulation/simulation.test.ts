@@ -8,7 +8,7 @@ import { History, Violation } from './history.ts';
 import { simulate } from './simulation.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 
-const SEEDS = [1, 2, 3];
+const SEEDS = [1, 16, 18];
 /** What is broken on purpose is found within so many runs. */
 const MAX_RUNS = 12;
 
