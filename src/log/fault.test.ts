@@ -155,11 +155,27 @@ test('a batch whose sync failed is written again by the next process that finds 
   assert.ok(found > 5, `${found}`);
 });
 
+test('a batch that a full disk refused does not come back, also if only the zeros after it did not fit', async () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const files = new SimulatedFiles({ random: new SeededRandom(seed) });
+    const log = await newLog(files);
+    await log.append([entryOf(2, 40)]);
+    // Nearly fills what is allocated: the next one brings zeros along.
+    await log.append([entryOf(3, 261_000)]);
+    files.disk.capacity = files.disk.usedBytes + 200_000;
+    await assert.rejects(log.append([entryOf(4, 2000)]), FileError);
+    assert.ok(log.isRepaired);
+    const again = await openLog(ended(files, new SeededRandom(seed)));
+    assert.equal(again.lastIndex, 3, `seed ${seed}`);
+  }
+});
+
 test('what cannot be repaired is not gone on with', async () => {
   const files = new SimulatedFiles({ random: new SeededRandom(3) });
   const log = await newLog(files);
   files.inject({ code: 'ENOSPC', at: 2, kinds: ['write'] });
   await assert.rejects(log.append([entryOf(2, 2000)]), FileError);
+  assert.ok(log.isRepaired);
   assert.throws(() => log.append([entryOf(2, 8)]), /an append has failed/);
   await assert.rejects(log.writeSnapshot(metaOf(2), snapshotOf(1), keepNothing), /entries that are on disk/);
   files.inject({ code: 'EIO', at: 1, kinds: ['truncate'] });

@@ -92,6 +92,7 @@ export class Log {
   #firstIndex: Index;
   #lastIndex: Index;
   #state: State = 'idle';
+  #isRepaired = false;
   /** Settles when no append is in progress. Never rejects. */
   #appended: Promise<void> = Promise.resolve();
   /** The active segment is to be retired once no append is in progress. */
@@ -259,7 +260,8 @@ export class Log {
 
   /**
    * Writes entries after the last one as one batch. Resolves when they are durable. Rejects with `FileError`; then
-   * none of them is in the log, and nothing can be appended until `recover` has resolved.
+   * nothing can be appended until `recover` has resolved. None of the entries is in the log, but after an error other
+   * than ENOSPC, or if `isRepaired` is false, the next start may find them.
    */
   append(entries: readonly Entry[]): Promise<void> {
     assert(this.#state === 'idle', this.#state === 'failed' ? 'an append has failed' : 'one append at a time');
@@ -269,7 +271,8 @@ export class Log {
         this.#state = 'idle';
         if (this.#retireWanted) this.#retire();
       },
-      (error: unknown) => {
+      async (error: unknown) => {
+        this.#isRepaired = error instanceof FileError && error.code === 'ENOSPC' && (await this.#repair());
         this.#state = 'failed';
         throw error;
       },
@@ -278,7 +281,15 @@ export class Log {
     return done;
   }
 
-  /** After a failed `append`, `truncate` or `installSnapshot`: finishes or takes back what was begun and makes sure that there is space to go on. */
+  /** Whether nothing is left on the disk of the batch that failed. */
+  get isRepaired(): boolean {
+    return this.#isRepaired;
+  }
+
+  /**
+   * After a failed `append`, `truncate` or `installSnapshot`: finishes or takes back what was begun and makes sure that
+   * there is space to go on.
+   */
   async recover(): Promise<void> {
     assert(this.#state === 'failed', 'nothing has failed');
     if (this.#unfinished !== undefined) {
@@ -452,6 +463,16 @@ export class Log {
     this.#lastIndex += entries.length;
     this.#bytesWritten += size;
     if (writer.used > this.#segmentSize * PREPARE_AT) this.#prepare();
+  }
+
+  /** Space may have lacked for the zeros after a batch only: then the whole batch is there. Whether it is removed. */
+  async #repair(): Promise<boolean> {
+    try {
+      await this.#active?.writer.repair();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The CRC of all data of a batch, in slices that leave time for other work. */

@@ -1,6 +1,7 @@
 /** A dqlite node: opens its data directory, serves clients, replicates. The wiring of all layers. */
 
 import {
+  FileError,
   nodeHost,
   silentLogger,
   type Connection,
@@ -100,8 +101,10 @@ export class Node {
       if (log.snapshot !== undefined) await log.readSnapshot(engine.restorer());
       return await Node.#assemble(options, host, logger, log, raft, engine);
     } catch (error) {
-      await log.close();
-      throw error;
+      // What went wrong first is what must be told.
+      await log.close().catch(() => {});
+      if (!(error instanceof FileError)) throw error;
+      throw new DqliteError('IO', `${options.directory} cannot be used: ${error.message}`, { cause: error });
     }
   }
 
@@ -115,10 +118,15 @@ export class Node {
   ): Promise<Node> {
     const { latencyMs } = options;
     let node: Node | undefined;
+    let refuseStart: (error: unknown) => void = () => {};
+    const startRefused = new Promise<never>((_resolve, reject) => (refuseStart = reject));
+    startRefused.catch(() => {});
     const failed = (error: unknown): void => {
+      refuseStart(error);
+      if (node === undefined) return;
       logger.fatal({ error }, 'the node stops');
       options.onFailure?.(error);
-      void node?.close();
+      void node.close();
     };
     const replica = new Replica(raft, log, engine, {
       clock: host.clock,
@@ -140,12 +148,16 @@ export class Node {
     });
     replica.start();
     try {
-      if (raft.role === 'leader') await new Promise<void>(resolve => engine.whenReady(resolve));
+      if (raft.role === 'leader') {
+        await Promise.race([new Promise<void>(resolve => engine.whenReady(resolve)), startRefused]);
+      }
       const bound = await acceptor.listen(options.bind ?? options.address);
+      await Promise.race([startRefused, Promise.resolve()]);
       node = new Node(options, bound, engine, replica, raft, log, acceptor);
       return node;
     } catch (error) {
       engine.close();
+      await acceptor.close();
       await replica.stop();
       throw error;
     }

@@ -35,6 +35,13 @@ const RETRY_MS = 1000;
 const DISK_FULL = 13;
 const DISK_ERROR = 10;
 
+function doubtful(): SqliteError {
+  return new SqliteError(
+    DISK_ERROR,
+    'disk I/O error: this node cannot write its log; the write may or may not survive',
+  );
+}
+
 type Finished = (error: RaftErrorCode | undefined) => void;
 
 export class Replica implements Replicator {
@@ -48,6 +55,8 @@ export class Replica implements Replicator {
   #writing = false;
   #applied: Index;
   #applying = false;
+  /** Whether this node was ready to serve as leader since it was started. */
+  #hasLed = false;
   /** The barrier that this leadership began with. */
   #barrier: Index = 0;
   #requests = new Map<RequestId, Finished>();
@@ -195,20 +204,23 @@ export class Replica implements Replicator {
     this.#writing = false;
     this.#gathered = [];
     this.#drained?.();
+    if (!this.#hasLed && this.#raft.isOnlyVoter) {
+      // There will be no leader. Whoever starts this node is told, and may try again.
+      this.#options.failed(error);
+      return;
+    }
     const full = error instanceof FileError && error.code === 'ENOSPC';
     if (full) {
       logger.error({ error: messageOf(error) }, 'the disk is full: writes are refused until there is space');
-      this.#engine.writeFailed(() => new SqliteError(DISK_FULL, 'database or disk is full'));
+      const refusal = (): SqliteError => new SqliteError(DISK_FULL, 'database or disk is full');
+      this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
       this.#step({ kind: 'storeFailed' });
       this.#retryLater();
       return;
     }
     // What a failed sync has left on the disk is unknown, and asking again proves nothing.
     logger.fatal({ error: messageOf(error) }, 'the log cannot be written: restart this node once the disk is well');
-    this.#engine.writeFailed(
-      () =>
-        new SqliteError(DISK_ERROR, 'disk I/O error: this node cannot write its log; the write may or may not survive'),
-    );
+    this.#engine.writeFailed(doubtful);
     this.#step({ kind: 'storeFailed' });
   }
 
@@ -268,7 +280,9 @@ export class Replica implements Replicator {
   #applyEntry(index: Index, entry: Entry): void {
     if (entry.type === 'command') this.#engine.apply(index, entry.data);
     this.#applied = index;
-    if (index >= this.#barrier && this.#raft.role === 'leader' && !this.#engine.isLeading) this.#engine.startLeading();
+    if (index < this.#barrier || this.#raft.role !== 'leader' || this.#engine.isLeading) return;
+    this.#hasLed = true;
+    this.#engine.startLeading();
   }
 
   #considerSnapshot(): void {
