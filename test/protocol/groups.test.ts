@@ -50,7 +50,7 @@ type Answer = readonly [lastInsertId: number, changes: number] | string;
 async function answerOf(client: Connection): Promise<Answer> {
   try {
     const { lastInsertId, changes } = await client.result();
-    return [lastInsertId, changes];
+    return [Number(lastInsertId), changes];
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return `${error.code} ${error.message}`;
