@@ -95,6 +95,8 @@ export class SnapshotStore {
     const { complete, leftovers, unfinishedIndex } = this.#inventory(names);
     const newest = complete[complete.length - 1];
     if (newest === undefined) return { snapshot: undefined, leftovers, unfinishedIndex };
+    // C dqlite's times count from another point: newer snapshots must have later ones.
+    this.#lastTimestampMs = newest.timestampMs;
     const name = formatFileName({ kind: 'snapshotMeta', ...newest });
     const bytes = await readSmallFile(this.#files, this.#path(name));
     try {
@@ -232,7 +234,7 @@ export class SnapshotStore {
     await this.#removeOld();
   }
 
-  /** A time that no other snapshot of this process has. */
+  /** With a time that is later than those of all snapshots before. */
   #named(snapshot: Omit<Snapshot, 'timestampMs'>): Snapshot {
     this.#lastTimestampMs = Math.max(this.#lastTimestampMs + 1, Math.floor(this.#clock.wallMs()));
     return { ...snapshot, timestampMs: this.#lastTimestampMs };

@@ -6,17 +6,19 @@ import { median } from './median.ts';
 import { killOverAndOver } from './kill-cycle.ts';
 import { temporaryDirectory } from './temporary.ts';
 
-/** The goal for one start. */
+/** The goal for a start; on a machine that is busy with other things, so many times what an empty directory takes. */
 const TYPICAL_START_MS = 1000;
-/** A noisy machine may take longer now and then. */
-const MAX_START_MS = 3000;
+const TYPICAL_TIMES = 3;
+/** How much longer a single one may take. */
+const LONGEST_TIMES = 3;
 
 export async function testKills(t: TestContext, kills: number): Promise<void> {
   const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
   t.diagnostic(`SEED=${seed}`);
   const report = await killOverAndOver(t, { directory: temporaryDirectory(t), kills, seed });
   const { startMs, acknowledged, refused, doubtful, found, inSnapshot, rows } = report;
-  const typicalMs = median(startMs);
+  const [emptyMs = 0, ...restartMs] = startMs;
+  const typicalMs = median(restartMs);
   t.diagnostic(
     `start to ready: median ${Math.round(typicalMs)} ms, longest ${Math.round(Math.max(...startMs))} ms; ` +
       `${acknowledged} transactions acknowledged, ${refused} refused, ${doubtful} in doubt, ${found} of them committed; ` +
@@ -26,5 +28,6 @@ export async function testKills(t: TestContext, kills: number): Promise<void> {
   assert.ok(doubtful > 0, 'the kills interrupted something');
   assert.ok(inSnapshot > 0, 'at least one kill fell into a snapshot');
   const all = `starts took ${startMs.map(Math.round).join(', ')} ms`;
-  assert.ok(typicalMs < TYPICAL_START_MS && Math.max(...startMs) < MAX_START_MS, all);
+  const limitMs = Math.max(TYPICAL_START_MS, TYPICAL_TIMES * emptyMs);
+  assert.ok(typicalMs < limitMs && Math.max(...restartMs) < LONGEST_TIMES * limitMs, all);
 }
