@@ -27,6 +27,7 @@ class Life {
   readonly world: NodeWorld;
   readonly #random: SeededRandom;
   #history = new History('x.db');
+  hasTables = false;
 
   constructor(seed: number) {
     this.world = new NodeWorld({ seed, snapshotThreshold: 4, snapshotTrailing: 1 });
@@ -49,7 +50,7 @@ class Life {
     for (let number = 0; number <= WRITES; number++) {
       await write(client, number);
       // Nothing of the log is needed for it, whatever is wrong with the disk.
-      if (number > 0) await this.read(client);
+      if (this.hasTables) await this.read(client);
     }
     client.close();
   }
@@ -62,7 +63,13 @@ class Life {
   /** The tables first, then transactions of all sizes. Rejects with what the node answers. */
   async write(client: SimulatedClient, number: number): Promise<void> {
     if (number === 0) {
-      await this.world.answered(client.exec(`BEGIN; ${SCHEMA} COMMIT`), 'the schema');
+      try {
+        await this.world.answered(client.exec(`BEGIN; ${SCHEMA} COMMIT`), 'the schema');
+        this.hasTables = true;
+      } catch (error) {
+        await this.#rollBack(client);
+        throw error;
+      }
       return;
     }
     const transaction = this.#history.begin(this.#random, number % 4 === 3 ? 40_000 : 300);
@@ -78,7 +85,17 @@ class Life {
     } catch (error) {
       // 13 is a promise, 10 leaves it open.
       if (error instanceof DqliteError && error.sqliteCode === 13) this.#history.refuse(transaction);
+      await this.#rollBack(client);
       throw error;
+    }
+  }
+
+  /** A transaction that the node has ended is over for the client when it says so; 1: there is none. */
+  async #rollBack(client: SimulatedClient): Promise<void> {
+    try {
+      await this.world.answered(client.exec('ROLLBACK'), 'ROLLBACK');
+    } catch (error) {
+      if (!(error instanceof DqliteError) || error.sqliteCode !== 1) throw error;
     }
   }
 
@@ -161,7 +178,7 @@ async function liveWithFault(life: Life, code: Fault['code']): Promise<void> {
         broken = true;
         return;
       }
-      if (number > 0) await life.read(client);
+      if (life.hasTables) await life.read(client);
       files.heal();
       await world.answered(untilWritten(life, client, number), 'a write after there is space again', RECOVERY_MS);
     }
