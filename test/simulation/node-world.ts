@@ -31,8 +31,8 @@ export interface WorldOptions {
   readonly fileLatencyMs?: (random: SeededRandom) => number;
 }
 
-/** Whoever would go on after a clean end does so within this time. */
-const CLOSED_MS = 2500;
+/** A node that waited for space would try again within this time. */
+const CLOSED_MS = 1100;
 
 /** Short, so that runs meet them. */
 const engine = { busyTimeoutMs: 400, transactionIdleTimeoutMs: 500 };
@@ -129,7 +129,7 @@ export class NodeWorld {
     this.node = undefined;
     const { files } = this.host;
     const { operationCount } = files;
-    await this.sleep(CLOSED_MS);
+    if (broken) await this.sleep(CLOSED_MS);
     if (files.operationCount !== operationCount) throw new Violation(`a closed node did: ${files.lastOperation}`);
     const names = await files.list(DIRECTORY);
     const left = names.filter(name => /^(?:open|tmp)-/.test(name));
