@@ -67,6 +67,8 @@ export class Replica implements Replicator {
   #snapshotting: Promise<void> | undefined = undefined;
   #ticker: Timer | undefined = undefined;
   #retry: Timer | undefined = undefined;
+  /** An attempt to go on after the disk was full. */
+  #recovering: Promise<void> | undefined = undefined;
   #drained: (() => void) | undefined = undefined;
   #stopped = false;
 
@@ -119,6 +121,7 @@ export class Replica implements Replicator {
     this.#retry?.cancel();
     this.#stopped = true;
     if (this.#writing) await new Promise<void>(resolve => (this.#drained = resolve));
+    await this.#recovering;
     await this.#snapshotting;
   }
 
@@ -225,19 +228,21 @@ export class Replica implements Replicator {
   }
 
   #retryLater(): void {
-    const { clock, logger } = this.#options;
-    this.#retry = clock.setTimer(RETRY_MS, () => {
-      this.#log.recover().then(
-        () =>
-          this.#guard(() => {
-            if (this.#stopped) return;
-            logger.info({}, 'there is space on the disk again');
-            this.#engine.writeRecovered();
-            this.#step({ kind: 'storeRecovered' });
-          }),
-        () => this.#retryLater(),
+    this.#retry = this.#options.clock.setTimer(RETRY_MS, () => {
+      this.#recovering = this.#log.recover().then(
+        () => this.#guard(() => this.#recovered()),
+        () => {
+          if (!this.#stopped) this.#retryLater();
+        },
       );
     });
+  }
+
+  #recovered(): void {
+    if (this.#stopped) return;
+    this.#options.logger.info({}, 'there is space on the disk again');
+    this.#engine.writeRecovered();
+    this.#step({ kind: 'storeRecovered' });
   }
 
   /** Applies what is committed, in order, as far as it is in memory; the rest is read back from the disk. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { synchronousWasm } from '../../src/simulation/index.ts';
-import { sweepCrashes, sweepFaults } from './node-sweep.ts';
+import { closeWhileFull, sweepCrashes, sweepFaults } from './node-sweep.ts';
 
 let wasm: Disposable;
 
@@ -26,3 +26,5 @@ for (const code of ['ENOSPC', 'EIO'] as const) {
     });
   }
 }
+
+test('a node that is closed while its disk is full leaves the directory alone', () => closeWhileFull());

@@ -27,6 +27,7 @@ class Life {
   readonly world: NodeWorld;
   readonly #random: SeededRandom;
   #history = new History('x.db');
+  hasTables = false;
 
   constructor(seed: number) {
     this.world = new NodeWorld({ seed, snapshotThreshold: 4, snapshotTrailing: 1 });
@@ -49,7 +50,7 @@ class Life {
     for (let number = 0; number <= WRITES; number++) {
       await write(client, number);
       // Nothing of the log is needed for it, whatever is wrong with the disk.
-      if (number > 0) await this.read(client);
+      if (this.hasTables) await this.read(client);
     }
     client.close();
   }
@@ -62,7 +63,13 @@ class Life {
   /** The tables first, then transactions of all sizes. Rejects with what the node answers. */
   async write(client: SimulatedClient, number: number): Promise<void> {
     if (number === 0) {
-      await this.world.answered(client.exec(`BEGIN; ${SCHEMA} COMMIT`), 'the schema');
+      try {
+        await this.world.answered(client.exec(`BEGIN; ${SCHEMA} COMMIT`), 'the schema');
+        this.hasTables = true;
+      } catch (error) {
+        await this.#rollBack(client);
+        throw error;
+      }
       return;
     }
     const transaction = this.#history.begin(this.#random, number % 4 === 3 ? 40_000 : 300);
@@ -78,7 +85,17 @@ class Life {
     } catch (error) {
       // 13 is a promise, 10 leaves it open.
       if (error instanceof DqliteError && error.sqliteCode === 13) this.#history.refuse(transaction);
+      await this.#rollBack(client);
       throw error;
+    }
+  }
+
+  /** A transaction that the node has ended is over for the client when it says so; 1: there is none. */
+  async #rollBack(client: SimulatedClient): Promise<void> {
+    try {
+      await this.world.answered(client.exec('ROLLBACK'), 'ROLLBACK');
+    } catch (error) {
+      if (!(error instanceof DqliteError) || error.sqliteCode !== 1) throw error;
     }
   }
 
@@ -141,7 +158,6 @@ export async function sweepFaults(code: Fault['code'], repeat: boolean, { stride
     try {
       await world.scheduler.run(liveWithFault(life, code));
       if (files.failureCount === 0) return at;
-      world.end('kill');
       await world.scheduler.run(life.check());
     } catch (error) {
       const what = `${code} at ${at}${repeat ? ' and later' : ''} of those that write, last ${files.lastOperation}`;
@@ -162,16 +178,32 @@ async function liveWithFault(life: Life, code: Fault['code']): Promise<void> {
         broken = true;
         return;
       }
-      if (number > 0) await life.read(client);
+      if (life.hasTables) await life.read(client);
       files.heal();
       await world.answered(untilWritten(life, client, number), 'a write after there is space again', RECOVERY_MS);
     }
   });
   // The clean end may be what the fault hits.
-  await world.answered(world.node!.close(), 'the end of the node').catch((error: unknown) => {
-    if (!messageOf(error).includes('(simulated)')) throw error;
-  });
-  files.heal();
+  await world.close(true);
+  world.host.files.heal();
+}
+
+/** A node that waits for space is closed, at moments around its next attempt: it leaves the directory alone. */
+export async function closeWhileFull(): Promise<void> {
+  for (let delayMs = 998; delayMs < 1003; delayMs += 0.25) {
+    const life = new Life(1);
+    const { world } = life;
+    const work = async (): Promise<void> => {
+      await world.start();
+      const client = await world.connect(life.history.name);
+      await life.write(client, 0);
+      life.files.inject({ code: 'ENOSPC', at: 1, repeat: true });
+      await life.write(client, 1).catch((error: unknown) => expectAnswer(error, 'ENOSPC', false));
+      await world.sleep(delayMs);
+      await world.close(true);
+    };
+    await world.scheduler.run(work());
+  }
 }
 
 /** The disk is full: 13, or 10 if it cannot even be repaired. It is broken: 10; later also 10250, not leader. */

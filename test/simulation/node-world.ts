@@ -31,6 +31,9 @@ export interface WorldOptions {
   readonly fileLatencyMs?: (random: SeededRandom) => number;
 }
 
+/** A node that waited for space would try again within this time. */
+const CLOSED_MS = 1100;
+
 /** Short, so that runs meet them. */
 const engine = { busyTimeoutMs: 400, transactionIdleTimeoutMs: 500 };
 
@@ -116,15 +119,22 @@ export class NodeWorld {
     return this.answered(SimulatedClient.open(this.clientHost.net, ADDRESS, database), 'OPEN');
   }
 
-  /** A clean end, after which the directory has no open segments. */
-  async close(): Promise<void> {
-    await this.answered(this.node!.close(), 'the clean end of the node');
+  /**
+   * A clean end, after which the directory has no open segments and is left alone. With `broken` the disk has failed:
+   * the node ends all the same.
+   */
+  async close(broken = false): Promise<void> {
+    const closing = this.answered(this.node!.close(), 'the clean end of the node');
+    await (broken ? closing.catch(isDiskError) : closing);
     this.node = undefined;
-    const names = await this.host.files.list(DIRECTORY);
+    const { files } = this.host;
+    const { operationCount } = files;
+    if (broken) await this.sleep(CLOSED_MS);
+    if (files.operationCount !== operationCount) throw new Violation(`a closed node did: ${files.lastOperation}`);
+    const names = await files.list(DIRECTORY);
     const left = names.filter(name => /^(?:open|tmp)-/.test(name));
-    if (left.length > 0) throw new Violation(`left by a clean end: ${left.join(', ')}`);
-    this.host = this.host.kill();
-    this.#options.sabotage?.(this.host.files);
+    if (left.length > 0 && !broken) throw new Violation(`left by a clean end: ${left.join(', ')}`);
+    this.end('kill');
   }
 
   #logger(): Logger {
@@ -146,4 +156,9 @@ export async function verifyHistory(world: NodeWorld, history: History): Promise
   }
   await world.answered(history.verify(client), `verification of ${history.name}`);
   client.close();
+}
+
+function isDiskError(error: unknown): void {
+  const cause = error instanceof DqliteError ? error.cause : error;
+  if (!(cause instanceof Error) || cause.name !== 'FileError') throw error;
 }

@@ -175,13 +175,9 @@ class Simulation {
     this.#note(how);
     this.#count(how);
     if (how === 'close') {
-      const { full, error } = this.#state;
       this.#state.closing = true;
-      // What could not be written stays to be seen to at the next start.
-      if (full || error)
-        await this.#world.answered(this.#world.node!.close(), 'the end of the node').catch(isDiskError);
-      if (full || error) this.#world.end('kill');
-      else await this.#world.close();
+      const { full, error } = this.#state;
+      await this.#world.close(full || error);
     } else this.#world.end(how);
     this.#world.host.files.heal();
     this.#world.network.heal();
@@ -279,9 +275,4 @@ class Simulation {
     this.#hash.update(line);
     this.#options.onTrace?.(line);
   }
-}
-
-function isDiskError(error: unknown): void {
-  const cause = error instanceof DqliteError ? error.cause : error;
-  if (!(cause instanceof Error) || cause.name !== 'FileError') throw error;
 }
