@@ -12,6 +12,7 @@ import { Connection, type Role } from './connection.ts';
 import { FUNCTION_FLAGS } from './constants.ts';
 import { InstanceBroken, SqliteError } from './error.ts';
 import { Heap } from './heap.ts';
+import { StringFunctions } from './string-functions.ts';
 import { Budget } from './temp-file.ts';
 import { Vfs, type Environment } from './vfs.ts';
 import { instantiate, type Exports, type Pointer, type SqliteModule } from './wasm.ts';
@@ -53,6 +54,7 @@ export class Sqlite {
   readonly progressCallback: Pointer;
   readonly authorizerCallback: Pointer;
   readonly progressOpcodes: number = PROGRESS_OPCODES;
+  readonly stringFunctions: StringFunctions;
   /** Functions that replace SQLite's own on connections of clients: name and callback. */
   readonly #counterFunctions: readonly (readonly [name: Pointer, callback: Pointer])[];
   /** Scratch memory; valid until the next use by anyone. */
@@ -101,6 +103,9 @@ export class Sqlite {
       [wasm.allocCString('changes'), counter(connection => connection.clientChanges)],
       [wasm.allocCString('total_changes'), counter(connection => connection.clientTotalChanges)],
     ];
+    this.stringFunctions = new StringFunctions(module, this.heap, limits.maxValueBytes, environment, error => {
+      this.vfs.defect = error;
+    });
     this.authorizerCallback = wasm.installFunction(
       (_context: Pointer, action: number, first: Pointer, second: Pointer, schema: Pointer, _trigger: Pointer) =>
         this.#authorize(action, first, second, schema),

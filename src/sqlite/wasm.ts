@@ -66,6 +66,15 @@ export interface Exports {
     destroy: 0,
   ): number;
   sqlite3_result_int(context: Pointer, value: number): void;
+  sqlite3_result_text(context: Pointer, text: Pointer, size: number, destructor: number): void;
+  sqlite3_result_blob(context: Pointer, blob: Pointer, size: number, destructor: number): void;
+  sqlite3_result_error(context: Pointer, text: Pointer, size: number): void;
+  sqlite3_result_error_nomem(context: Pointer): void;
+  sqlite3_result_error_toobig(context: Pointer): void;
+  sqlite3_value_int64(value: Pointer): bigint;
+  sqlite3_value_type(value: Pointer): number;
+  sqlite3_value_text(value: Pointer): Pointer;
+  sqlite3_value_bytes(value: Pointer): number;
   sqlite3_last_insert_rowid(db: Pointer): bigint;
   sqlite3_set_last_insert_rowid(db: Pointer, rowid: bigint): void;
   sqlite3_get_autocommit(db: Pointer): number;
