@@ -119,6 +119,7 @@ export class Connection {
        PRAGMA hard_heap_limit=${sqlite.limits.heapBytes}; PRAGMA cache_size=-${sqlite.limits.cacheKib};
        PRAGMA temp.cache_size=-${TEMP_CACHE_KIB}`,
     );
+    sqlite.stringFunctions.define(this.pointer);
     exports.sqlite3_progress_handler(this.pointer, sqlite.progressOpcodes, sqlite.progressCallback, 0);
   }
 

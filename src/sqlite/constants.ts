@@ -59,6 +59,9 @@ export const DBCONFIG_DQS_DDL = 1014;
 /** `sqlite3_db_status`: whether foreign keys are violated that are checked at the commit. */
 export const DBSTATUS_DEFERRED_FKS = 10;
 
+/** Flags of a function: UTF-8, and harmless wherever it is used. */
+export const FUNCTION_FLAGS: number = 1 | 0x200000;
+
 export const PREPARE_PERSISTENT = 1;
 /** Destructor argument of the bind functions: SQLite makes its own copy. */
 export const TRANSIENT = -1;

@@ -12,6 +12,7 @@ import { Connection, type Role } from './connection.ts';
 import type { CounterOffsets } from './counters.ts';
 import { InstanceBroken, SqliteError } from './error.ts';
 import { Heap } from './heap.ts';
+import { StringFunctions } from './string-functions.ts';
 import { Budget } from './temp-file.ts';
 import { Vfs, type Environment } from './vfs.ts';
 import { instantiate, type Exports, type Pointer, type SqliteModule } from './wasm.ts';
@@ -55,6 +56,7 @@ export class Sqlite {
   readonly progressOpcodes: number = PROGRESS_OPCODES;
   /** Where a connection keeps its counters; found in the first one. */
   counters: CounterOffsets | undefined = undefined;
+  readonly stringFunctions: StringFunctions;
   /** Scratch memory; valid until the next use by anyone. */
   readonly #scratch: Pointer;
   /** Two words for results returned through pointers. */
@@ -95,6 +97,9 @@ export class Sqlite {
     this.out = this.exports.sqlite3_malloc(16);
     this.mainSchema = wasm.allocCString('main');
     this.progressCallback = wasm.installFunction((_context: Pointer) => this.#progress(), 'i(p)');
+    this.stringFunctions = new StringFunctions(module, this.heap, limits.maxValueBytes, environment, error => {
+      this.vfs.defect = error;
+    });
     this.authorizerCallback = wasm.installFunction(
       (_context: Pointer, action: number, first: Pointer, second: Pointer, schema: Pointer, _trigger: Pointer) =>
         this.#authorize(action, first, second, schema),

@@ -56,6 +56,27 @@ export interface Exports {
   sqlite3_changes(db: Pointer): number;
   sqlite3_total_changes(db: Pointer): number;
   sqlite3_db_status(db: Pointer, what: number, current: Pointer, highest: Pointer, reset: number): number;
+  sqlite3_create_function_v2(
+    db: Pointer,
+    name: Pointer,
+    argumentCount: number,
+    flags: number,
+    context: Pointer,
+    call: Pointer,
+    step: 0,
+    final: 0,
+    destroy: 0,
+  ): number;
+  sqlite3_result_int(context: Pointer, value: number): void;
+  sqlite3_result_text(context: Pointer, text: Pointer, size: number, destructor: number): void;
+  sqlite3_result_blob(context: Pointer, blob: Pointer, size: number, destructor: number): void;
+  sqlite3_result_error(context: Pointer, text: Pointer, size: number): void;
+  sqlite3_result_error_nomem(context: Pointer): void;
+  sqlite3_result_error_toobig(context: Pointer): void;
+  sqlite3_value_int64(value: Pointer): bigint;
+  sqlite3_value_type(value: Pointer): number;
+  sqlite3_value_text(value: Pointer): Pointer;
+  sqlite3_value_bytes(value: Pointer): number;
   sqlite3_last_insert_rowid(db: Pointer): bigint;
   sqlite3_set_last_insert_rowid(db: Pointer, rowid: bigint): void;
   sqlite3_get_autocommit(db: Pointer): number;

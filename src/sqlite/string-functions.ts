@@ -1,0 +1,220 @@
+/**
+ * `instr`, `replace`, `trim`, `ltrim`, `rtrim` and `unhex` with the results of SQLite's own, for which two values of a
+ * megabyte are enough to run for hours inside of one instruction, where nothing can stop them. These take time in
+ * proportion to the sizes; trimming with a set of characters that would not is refused.
+ * `randomblob` is here because SQLite's generator needs seconds for the largest value.
+ */
+
+import type { Heap } from './heap.ts';
+import { characterEnd, codePoint, continues, indexOf, replaceAll } from './string-search.ts';
+import { FUNCTION_FLAGS, TRANSIENT } from './constants.ts';
+import type { Environment } from './vfs.ts';
+import type { Exports, Pointer, SqliteModule } from './wasm.ts';
+
+const DETERMINISTIC = 0x800;
+const TYPE_BLOB = 4;
+const TYPE_NULL = 5;
+/** Comparisons of one trim: about a second. */
+const MAX_TRIM_COMPARISONS = 2 ** 28;
+
+type Call = (context: Pointer, values: readonly Pointer[]) => void;
+
+export class StringFunctions {
+  readonly #exports: Exports;
+  readonly #heap: Heap;
+  readonly #maxValueBytes: number;
+  readonly #functions: readonly (readonly [name: Pointer, argumentCount: number, callback: Pointer, flags: number])[];
+
+  /** `failed` takes what must never be thrown. */
+  constructor(
+    { wasm }: SqliteModule,
+    heap: Heap,
+    maxValueBytes: number,
+    environment: Environment,
+    failed: (error: unknown) => void,
+  ) {
+    this.#exports = wasm.exports;
+    this.#heap = heap;
+    this.#maxValueBytes = maxValueBytes;
+    const define = (name: string, argumentCount: number, call: Call): readonly [Pointer, number, Pointer, number] => {
+      const callback = wasm.installFunction((context: Pointer, count: number, values: Pointer) => {
+        try {
+          call(
+            context,
+            Array.from({ length: count }, (_, index) => this.#heap.uint32(values + 4 * index)),
+          );
+        } catch (error) {
+          failed(error);
+          this.#exports.sqlite3_result_error_nomem(context);
+        }
+      }, 'v(pip)');
+      const flags = name === 'randomblob' ? FUNCTION_FLAGS : FUNCTION_FLAGS | DETERMINISTIC;
+      return [wasm.allocCString(name), argumentCount, callback, flags];
+    };
+    this.#functions = [
+      define('instr', 2, (context, values) => this.#instr(context, values)),
+      define('replace', 3, (context, values) => this.#replace(context, values)),
+      define('trim', 2, (context, values) => this.#trim(context, values, true, true)),
+      define('ltrim', 2, (context, values) => this.#trim(context, values, true, false)),
+      define('rtrim', 2, (context, values) => this.#trim(context, values, false, true)),
+      define('unhex', 2, (context, values) => this.#unhex(context, values)),
+      define('randomblob', 1, (context, [value]) => {
+        const size = Math.max(1, Number(this.#exports.sqlite3_value_int64(value!)));
+        this.#give(context, size, false, bytes => environment.fillRandom(bytes));
+      }),
+    ];
+  }
+
+  define(db: Pointer): void {
+    for (const [name, argumentCount, callback, flags] of this.#functions) {
+      this.#exports.sqlite3_create_function_v2(db, name, argumentCount, flags, 0, callback, 0, 0, 0);
+    }
+  }
+
+  #isNull(value: Pointer): boolean {
+    return this.#exports.sqlite3_value_type(value) === TYPE_NULL;
+  }
+
+  /** Views of values as texts, which conversions may move: so all are converted first. Undefined: out of memory. */
+  #texts(context: Pointer, values: readonly Pointer[]): Uint8Array[] | undefined {
+    const { sqlite3_value_text: text, sqlite3_value_bytes: size } = this.#exports;
+    const places = values.map(value => [text(value), size(value)] as const);
+    if (places.some(([pointer]) => pointer === 0)) {
+      this.#exports.sqlite3_result_error_nomem(context);
+      return undefined;
+    }
+    return places.map(([pointer, length]) => this.#heap.bytes.subarray(pointer, pointer + length));
+  }
+
+  /** A result of so many bytes, filled by `fill`. */
+  #give(context: Pointer, size: number, isText: boolean, fill: (bytes: Uint8Array) => void): void {
+    const exports = this.#exports;
+    if (size > this.#maxValueBytes) return exports.sqlite3_result_error_toobig(context);
+    const pointer = exports.sqlite3_malloc(size + 1);
+    if (pointer === 0) return exports.sqlite3_result_error_nomem(context);
+    fill(this.#heap.bytes.subarray(pointer, pointer + size));
+    if (isText) exports.sqlite3_result_text(context, pointer, size, TRANSIENT);
+    else exports.sqlite3_result_blob(context, pointer, size, TRANSIENT);
+    exports.sqlite3_free(pointer);
+  }
+
+  #instr(context: Pointer, values: readonly Pointer[]): void {
+    if (values.some(value => this.#isNull(value))) return;
+    const exports = this.#exports;
+    const isText = values.some(value => exports.sqlite3_value_type(value) !== TYPE_BLOB);
+    const texts = this.#texts(
+      context,
+      // An empty blob has no address.
+      values.filter(value => isText || exports.sqlite3_value_bytes(value) > 0),
+    );
+    if (texts === undefined) return;
+    const [haystack, needle] = isText || texts.length === 2 ? texts : [undefined, undefined];
+    if (haystack === undefined || needle === undefined || needle.length === 0) {
+      const isFound = needle !== undefined || exports.sqlite3_value_bytes(values[1]!) === 0;
+      return exports.sqlite3_result_int(context, isFound ? 1 : 0);
+    }
+    const offset = indexOf(haystack, needle, isText);
+    let position = offset + 1;
+    // Texts count characters.
+    if (isText) for (let i = 1; i <= offset; i++) if (continues(haystack[i])) position--;
+    exports.sqlite3_result_int(context, position);
+  }
+
+  #replace(context: Pointer, values: readonly Pointer[]): void {
+    if (this.#isNull(values[0]!) || this.#isNull(values[1]!)) return;
+    const both = this.#texts(context, values.slice(0, 2));
+    if (both === undefined) return;
+    const [text, pattern] = both as [Uint8Array, Uint8Array];
+    if (pattern.length === 0 || pattern[0] === 0) {
+      return this.#exports.sqlite3_result_text(context, text.byteOffset, text.length, TRANSIENT);
+    }
+    if (this.#isNull(values[2]!)) return;
+    const texts = this.#texts(context, values);
+    if (texts === undefined) return;
+    const [whole, from, to] = texts as [Uint8Array, Uint8Array, Uint8Array];
+    const count = replaceAll(whole, from, to, undefined);
+    const size = whole.length + count * (to.length - from.length);
+    this.#give(context, size, true, result => {
+      // The memory may have grown: views are made anew.
+      const [again, what, by] = this.#texts(context, values) as [Uint8Array, Uint8Array, Uint8Array];
+      replaceAll(again, what, by, result);
+    });
+  }
+
+  #trim(context: Pointer, values: readonly Pointer[], left: boolean, right: boolean): void {
+    if (values.some(value => this.#isNull(value))) return;
+    const texts = this.#texts(context, values);
+    if (texts === undefined) return;
+    const [text, set] = texts as [Uint8Array, Uint8Array];
+    const characters: Uint8Array[] = [];
+    if (set.length * text.length > MAX_TRIM_COMPARISONS) {
+      return this.#refuse(context, 'trimming so many bytes with so many characters takes too long');
+    }
+    for (let i = 0; i < set.length && set[i] !== 0;) {
+      const end = characterEnd(set, i);
+      characters.push(set.subarray(i, end));
+      i = end;
+    }
+    let from = 0;
+    let to = text.length;
+    const isAt = (character: Uint8Array, offset: number): boolean => {
+      for (let i = 0; i < character.length; i++) if (text[offset + i] !== character[i]) return false;
+      return true;
+    };
+    const fits = (character: Uint8Array): boolean => character.length <= to - from;
+    while (left && from < to) {
+      const found = characters.find(character => fits(character) && isAt(character, from));
+      if (found === undefined) break;
+      from += found.length;
+    }
+    while (right && from < to) {
+      const found = characters.find(character => fits(character) && isAt(character, to - character.length));
+      if (found === undefined) break;
+      to -= found.length;
+    }
+    this.#exports.sqlite3_result_text(context, text.byteOffset + from, to - from, TRANSIENT);
+  }
+
+  #unhex(context: Pointer, values: readonly Pointer[]): void {
+    if (values.some(value => this.#isNull(value))) return;
+    const texts = this.#texts(context, values);
+    if (texts === undefined) return;
+    const [text, ignored] = texts as [Uint8Array, Uint8Array];
+    const passes = new Set<number>();
+    for (let i = 0, end = 0; i < ignored.length; i = end) {
+      end = characterEnd(ignored, i);
+      passes.add(codePoint(ignored, i, end));
+    }
+    const digits = new Uint8Array(text.length);
+    let count = 0;
+    for (let i = 0, end = 0; i < text.length && text[i] !== 0; i = end) {
+      end = characterEnd(text, i);
+      const digit = digitOf(text[i]!);
+      if (digit >= 0) digits[count++] = digit;
+      // Between the two digits of a byte nothing may stand.
+      else if (count % 2 === 1 || !passes.has(codePoint(text, i, end))) return;
+    }
+    if (count % 2 === 1) return;
+    this.#give(context, count / 2, false, result => {
+      for (let i = 0; i < result.length; i++) result[i] = (digits[2 * i]! << 4) | digits[2 * i + 1]!;
+    });
+  }
+
+  #refuse(context: Pointer, message: string): void {
+    const bytes = encoder.encode(message);
+    const pointer = this.#exports.sqlite3_malloc(bytes.length);
+    if (pointer === 0) return this.#exports.sqlite3_result_error_nomem(context);
+    this.#heap.bytes.set(bytes, pointer);
+    this.#exports.sqlite3_result_error(context, pointer, bytes.length);
+    this.#exports.sqlite3_free(pointer);
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** The value of a hexadecimal digit, or -1. */
+function digitOf(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
