@@ -558,7 +558,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       this.#ownMark = true;
       database.published();
     }
-    session.statementEnded(kind, failure);
+    session.statementEnded(kind, failure, kind === 'other' && !statement.isReadOnly);
     if (failure !== undefined) throw failure;
     if (this.#goesOn(own.tail)) return 'next';
     // What ran before it in the text must be committed first.

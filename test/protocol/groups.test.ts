@@ -193,7 +193,15 @@ test('what ends the whole transaction takes the group apart, and only its own st
     const clients = await fresh(4, setup);
     const texts = ['INSERT INTO t VALUES (1, 1)', 'DELETE FROM t WHERE a = 99', sql, 'INSERT INTO t VALUES (2, 2)'];
     const [first, nothing, failed, last] = await apart(clients, ...texts);
-    assert.deepEqual([first, nothing, last], [[2, 1], [0, 0], [3, 1]], sql);
+    assert.deepEqual(
+      [first, nothing, last],
+      [
+        [2, 1],
+        [0, 0],
+        [3, 1],
+      ],
+      sql,
+    );
     assert.match(String(failed), wanted);
     assert.deepEqual(await values(clients[0]!), [0, 1, 2], sql);
     assert.deepEqual(await clients[2]!.exec('INSERT INTO t VALUES (3, 3)'), { lastInsertId: 4, changes: 1 });
@@ -430,7 +438,9 @@ test('a schema that changes between groups', async () => {
   assert.deepEqual(await answerOf(three), [0, 1]);
   assert.deepEqual(await one.query('SELECT * FROM t'), [[0, 7]]);
   // What a trigger makes of it is looked at again, too.
-  await two.exec('CREATE TABLE ids (id); CREATE TRIGGER look AFTER UPDATE ON t BEGIN INSERT INTO ids VALUES (last_insert_rowid()); END');
+  await two.exec(
+    'CREATE TABLE ids (id); CREATE TRIGGER look AFTER UPDATE ON t BEGIN INSERT INTO ids VALUES (last_insert_rowid()); END',
+  );
   assert.deepEqual(await one.exec('UPDATE t SET b = 0'), { lastInsertId: 3, changes: 1 });
   assert.deepEqual(await values(one, 'SELECT id FROM ids'), [3]);
 });

@@ -308,6 +308,38 @@ test('a rowid of 64 bits is not rounded', async () => {
   }
 });
 
+test('what was a mere read when it was compiled may write now', async () => {
+  const [client, other] = (await server.connectMany('kinds', 2)) as [Connection, Connection];
+  // State of its own, so that all of its statements are compiled on its own connection.
+  await client.query('PRAGMA case_sensitive_like=1');
+  const create = 'CREATE TABLE IF NOT EXISTS t (a)';
+  const counters = 'SELECT changes(), total_changes()';
+  await client.exec(create);
+  await client.exec(create);
+  await other.exec('DROP TABLE t');
+  await client.exec(create);
+  await client.exec('BEGIN');
+  await client.exec(create);
+  await client.exec('SAVEPOINT s');
+  await client.exec('DROP TABLE t');
+  await client.exec(create);
+  await client.exec(create);
+  await client.exec('INSERT INTO t VALUES (1), (2)');
+  // What fails to compile leaves the counters alone, also when it was compiled with success before.
+  await client.exec('UPDATE t SET a = 0');
+  await client.exec('ROLLBACK TO s');
+  await client.exec('ALTER TABLE t RENAME TO u');
+  await fails(client.exec('UPDATE t SET a = 0'), 1, 'no such table: t');
+  assert.deepEqual(await client.query(counters), [[2, 4]]);
+  await client.exec('CREATE TABLE t (a)');
+  await client.exec(create);
+  await client.exec('ROLLBACK');
+  await client.exec('DROP TABLE t');
+  await client.exec(create);
+  await client.exec('INSERT INTO t VALUES (3)');
+  assert.deepEqual(await other.query('SELECT a FROM t'), [[3]]);
+});
+
 test('prepared statements survive changes of the schema', async () => {
   const connection = await fresh('CREATE TABLE t (a); INSERT INTO t VALUES (1)');
   const other = await server.connect(`statements ${names - 1}`);

@@ -41,7 +41,8 @@ interface Known {
 const KNOWN: readonly Known[] = [
   {
     why: 'since 3.43 sums of reals are compensated: the last digits differ',
-    applies: (statement, ours, theirs) => ours !== theirs && /\b(avg|sum|total)\(/.test(statement) && sameButForRounding(ours, theirs),
+    applies: (statement, ours, theirs) =>
+      ours !== theirs && /\b(avg|sum|total)\(/.test(statement) && sameButForRounding(ours, theirs),
   },
   {
     // Seen only later: by a read, or in the end.
