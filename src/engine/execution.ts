@@ -623,7 +623,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
       // SQLite has counted what is taken back.
       connection.countFrom(0, this.#session.totalChanges);
-      throw failure ?? error;
+      throw error;
     }
     if (failure !== undefined) throw failure;
   }

@@ -262,6 +262,15 @@ test('a deferred foreign key fails a RETURNING statement as it fails any other',
   );
   await fails(connection.exec('INSERT INTO c VALUES (1)'), 787, 'FOREIGN KEY constraint failed');
   await fails(connection.query('INSERT INTO c VALUES (1) RETURNING a'), 787, 'FOREIGN KEY constraint failed');
+  // OR FAIL commits what came before the row that failed: it is the commit that fails in the end.
+  await connection.exec('CREATE TABLE d (a NOT NULL REFERENCES p DEFERRABLE INITIALLY DEFERRED)');
+  for (const sql of [
+    'INSERT OR FAIL INTO d VALUES (1), (NULL)',
+    'INSERT OR FAIL INTO d VALUES (1), (NULL) RETURNING a',
+  ]) {
+    await fails(connection.query(sql), 787, 'FOREIGN KEY constraint failed');
+  }
+  assert.equal(await connection.value('SELECT count(*) FROM d'), 0);
   // No transaction is left behind.
   await fails(connection.exec('COMMIT'), 1, 'cannot commit - no transaction is active');
   assert.equal(await connection.value('SELECT count(*) FROM c'), 0);
