@@ -558,7 +558,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       this.#ownMark = true;
       database.published();
     }
-    session.statementEnded(kind, failure);
+    session.statementEnded(kind, failure, kind === 'other' && !statement.isReadOnly);
     if (failure !== undefined) throw failure;
     if (this.#goesOn(own.tail)) return 'next';
     // What ran before it in the text must be committed first.
@@ -623,7 +623,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
       // SQLite has counted what is taken back.
       connection.countFrom(0, this.#session.totalChanges);
-      throw failure ?? error;
+      throw error;
     }
     if (failure !== undefined) throw failure;
   }

@@ -21,7 +21,7 @@ import type { Database } from './database.ts';
 import type { Engine } from './engine.ts';
 import { Execution, type Answer, type ExecutionRequest } from './execution.ts';
 import { noStatement } from './failure.ts';
-import { CACHED_TEXT_SIZE } from './statement-cache.ts';
+import { StatementCache } from './statement-cache.ts';
 import type { StatementKind } from './sql-text.ts';
 
 /** Primary result code of all constraint violations. */
@@ -49,7 +49,9 @@ export class Session {
   readonly #prepared: (Prepared | undefined)[] = [];
   #preparedCount = 0;
   #connection: Connection | undefined = undefined;
-  readonly #cache = new Map<string, OwnStatement>();
+  #cache = ownCache();
+  /** The open transaction has changed the schema. */
+  #schemaChanged = false;
   /** The own connection holds state that a new one would not have. */
   #sticky = false;
   /** Why the server has ended the client's transaction, until the client sends ROLLBACK. */
@@ -124,36 +126,26 @@ export class Session {
   /** Compiles a text on the client's own connection, or finds it there. Throws SqliteError. */
   compileOwn(sql: Uint8Array, key: string, offset: number): OwnStatement | undefined {
     const connection = this.connection();
-    const cacheable = offset === 0 && key.length <= CACHED_TEXT_SIZE;
-    const cached = cacheable ? this.#cache.get(key) : undefined;
+    const cacheable = offset === 0 && this.#cache.accepts(key);
+    const cached = cacheable ? this.#cache.get(key, connection.file.schemaCookie) : undefined;
     if (cached !== undefined) return cached;
     const { statement, tail } = connection.prepare(sql, offset, cacheable);
     if (statement === undefined) return undefined;
     if ((statement.facts & FACT_STICKY) !== 0) this.#sticky = true;
     const own = { statement, tail };
     // Statements with other facts act while they compile, or mean something else next time.
-    if (cacheable && (statement.facts & ~FACT_SESSION) === 0) {
-      if (this.#cache.size >= CACHED_STATEMENTS) this.#evict();
-      this.#cache.set(key, own);
-    }
+    if (cacheable && (statement.facts & ~FACT_SESSION) === 0) this.#cache.set(key, own);
     return own;
   }
 
   /** Ends an execution of a statement of `compileOwn`. */
-  finishOwn(key: string, { statement }: OwnStatement): void {
-    if (this.#cache.get(key)?.statement === statement) {
+  finishOwn(key: string, own: OwnStatement): void {
+    const { statement } = own;
+    if (this.#cache.holds(key, own)) {
       statement.reset();
       statement.clearBindings();
     } else {
       statement.finalize();
-    }
-  }
-
-  #evict(): void {
-    for (const [key, { statement }] of this.#cache) {
-      statement.finalize();
-      this.#cache.delete(key);
-      return;
     }
   }
 
@@ -222,10 +214,17 @@ export class Session {
     this.#execution?.withdraw();
   }
 
-  /** To be called after each statement on the own connection: what has become of transaction and lock? */
-  statementEnded(kind: StatementKind, error: SqliteError | undefined): void {
+  /**
+   * To be called after each statement on the own connection: what has become of transaction and lock? `changesSchema`:
+   * the statement was one that does.
+   */
+  statementEnded(kind: StatementKind, error: SqliteError | undefined, changesSchema = false): void {
     const connection = this.#connection;
     assert(connection !== undefined, 'a statement ended without a connection');
+    if (changesSchema) this.#schemaChanged = true;
+    // Until it commits, the cookie in the page store does not tell.
+    if (changesSchema || (this.#schemaChanged && (kind === 'rollbackTo' || connection.autocommit))) this.#cache.clear();
+    if (connection.autocommit) this.#schemaChanged = false;
     if (!connection.autocommit) {
       this.#transactionSinceMs ??= this.engine.clock.monotonicMs();
     } else if (this.inTransaction) {
@@ -294,7 +293,11 @@ export class Session {
   #closeConnection(): void {
     const connection = this.#connection;
     this.#connection = undefined;
-    this.#cache.clear();
+    this.#cache = ownCache();
+    this.#schemaChanged = false;
     if (connection !== undefined) this.engine.closeConnection(connection);
   }
 }
+
+const ownCache = (): StatementCache<OwnStatement> =>
+  new StatementCache(({ statement }) => statement.finalize(), CACHED_STATEMENTS);

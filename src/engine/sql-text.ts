@@ -4,7 +4,16 @@
  */
 
 /** What a statement is for the transaction it runs in. `change`: changes rows, unless it is a SELECT behind a WITH. */
-export type StatementKind = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'vacuum' | 'pragma' | 'change' | 'other';
+export type StatementKind =
+  | 'begin'
+  | 'commit'
+  | 'rollback'
+  | 'rollbackTo'
+  | 'savepoint'
+  | 'vacuum'
+  | 'pragma'
+  | 'change'
+  | 'other';
 
 const isSpace = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
 const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a;
@@ -61,7 +70,7 @@ export function statementKind(sql: Uint8Array, offset = 0): StatementKind {
       // ROLLBACK [TRANSACTION] [TO [SAVEPOINT] name]
       let next = word(sql, skipBlank(sql, first.end));
       if (next.text === 'TRANSACTION') next = word(sql, skipBlank(sql, next.end));
-      return next.text === 'TO' ? 'other' : 'rollback';
+      return next.text === 'TO' ? 'rollbackTo' : 'rollback';
     }
     default:
       return 'other';

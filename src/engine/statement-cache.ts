@@ -3,19 +3,21 @@
  * found out when it was compiled, so everything is forgotten when the schema changes.
  */
 
-/** Entries kept. */
-const MAX_ENTRIES = 200;
+/** Entries kept by caches that all clients share. */
+const SHARED_ENTRIES = 200;
 /** Texts longer than this are not worth a place. */
-export const CACHED_TEXT_SIZE: number = 16 * 1024;
+const CACHED_TEXT_SIZE = 16 * 1024;
 
 export class StatementCache<T> {
   readonly #entries = new Map<string, T>();
   readonly #drop: (value: T) => void;
+  readonly #maxEntries: number;
   #cookie = -1;
 
   /** `drop` is called with each value that leaves the cache. */
-  constructor(drop: (value: T) => void) {
+  constructor(drop: (value: T) => void, maxEntries: number = SHARED_ENTRIES) {
     this.#drop = drop;
+    this.#maxEntries = maxEntries;
   }
 
   /** What is known of a text under the schema with this cookie. */
@@ -32,8 +34,12 @@ export class StatementCache<T> {
     return key.length <= CACHED_TEXT_SIZE;
   }
 
+  holds(key: string, value: T): boolean {
+    return this.#entries.get(key) === value;
+  }
+
   set(key: string, value: T): void {
-    if (this.#entries.size >= MAX_ENTRIES) {
+    if (this.#entries.size >= this.#maxEntries) {
       for (const [oldest, old] of this.#entries) {
         this.#entries.delete(oldest);
         this.#drop(old);

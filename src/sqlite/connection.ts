@@ -4,7 +4,7 @@
  */
 
 import { assert } from '../lib/assert.ts';
-import { schemaCookie, type PageStore } from '../pages/index.ts';
+import type { PageStore } from '../pages/index.ts';
 import { authorize, FACT_SESSION } from './authorizer.ts';
 import {
   AUTHORIZER_DENY,
@@ -289,9 +289,7 @@ export class Connection {
    * schema cookie at this view is another one, a statement that reads the schema brings it up to date.
    */
   #readSchemaOfView(): void {
-    const { file } = this;
-    const image = file.set?.imageOf(1) ?? file.store.imageAt(1, file.version);
-    const cookie = schemaCookie(file.store.slabs.bytesOf(image), file.store.slabs.offsetOf(image));
+    const cookie = this.file.schemaCookie;
     if (cookie === this.#schemaCookie || this.#trusted) return;
     this.#schemaProbe ??= this.prepareOwn('SELECT 1 FROM sqlite_schema LIMIT 0');
     const code = this.#schemaProbe.step();

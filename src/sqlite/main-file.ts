@@ -8,7 +8,7 @@
  *    the newest version. The engine gives the ticket to one connection of a database at a time.
  */
 
-import type { Mark, PageStore, WriteSet } from '../pages/index.ts';
+import { schemaCookie, type Mark, type PageStore, type WriteSet } from '../pages/index.ts';
 
 /** Which version a connection looks at when it takes the SHARED lock. */
 export type View = 'committed' | 'newest';
@@ -38,6 +38,12 @@ export class MainFile {
   get version(): number {
     if (this.pin !== undefined) return this.pin.version;
     return this.view === 'committed' ? this.store.committed : this.store.newest;
+  }
+
+  /** Schema cookie of what is read; what SQLite has not written yet is not in it. */
+  get schemaCookie(): number {
+    const image = this.set?.imageOf(1) ?? this.store.imageAt(1, this.version);
+    return schemaCookie(this.store.slabs.bytesOf(image), this.store.slabs.offsetOf(image));
   }
 
   dropSet(): void {

@@ -262,6 +262,15 @@ test('a deferred foreign key fails a RETURNING statement as it fails any other',
   );
   await fails(connection.exec('INSERT INTO c VALUES (1)'), 787, 'FOREIGN KEY constraint failed');
   await fails(connection.query('INSERT INTO c VALUES (1) RETURNING a'), 787, 'FOREIGN KEY constraint failed');
+  // OR FAIL commits what came before the row that failed: it is the commit that fails in the end.
+  await connection.exec('CREATE TABLE d (a NOT NULL REFERENCES p DEFERRABLE INITIALLY DEFERRED)');
+  for (const sql of [
+    'INSERT OR FAIL INTO d VALUES (1), (NULL)',
+    'INSERT OR FAIL INTO d VALUES (1), (NULL) RETURNING a',
+  ]) {
+    await fails(connection.query(sql), 787, 'FOREIGN KEY constraint failed');
+  }
+  assert.equal(await connection.value('SELECT count(*) FROM d'), 0);
   // No transaction is left behind.
   await fails(connection.exec('COMMIT'), 1, 'cannot commit - no transaction is active');
   assert.equal(await connection.value('SELECT count(*) FROM c'), 0);
@@ -306,6 +315,38 @@ test('a rowid of 64 bits is not rounded', async () => {
     const response = await connection.call(requests.execSql('INSERT INTO t VALUES (?)', id));
     assert.deepEqual(response, { kind: 'result', lastInsertId: id, rowsAffected: 1 });
   }
+});
+
+test('what was a mere read when it was compiled may write now', async () => {
+  const [client, other] = (await server.connectMany('kinds', 2)) as [Connection, Connection];
+  // State of its own, so that all of its statements are compiled on its own connection.
+  await client.query('PRAGMA case_sensitive_like=1');
+  const create = 'CREATE TABLE IF NOT EXISTS t (a)';
+  const counters = 'SELECT changes(), total_changes()';
+  await client.exec(create);
+  await client.exec(create);
+  await other.exec('DROP TABLE t');
+  await client.exec(create);
+  await client.exec('BEGIN');
+  await client.exec(create);
+  await client.exec('SAVEPOINT s');
+  await client.exec('DROP TABLE t');
+  await client.exec(create);
+  await client.exec(create);
+  await client.exec('INSERT INTO t VALUES (1), (2)');
+  // What fails to compile leaves the counters alone, also when it was compiled with success before.
+  await client.exec('UPDATE t SET a = 0');
+  await client.exec('ROLLBACK TO s');
+  await client.exec('ALTER TABLE t RENAME TO u');
+  await fails(client.exec('UPDATE t SET a = 0'), 1, 'no such table: t');
+  assert.deepEqual(await client.query(counters), [[2, 4]]);
+  await client.exec('CREATE TABLE t (a)');
+  await client.exec(create);
+  await client.exec('ROLLBACK');
+  await client.exec('DROP TABLE t');
+  await client.exec(create);
+  await client.exec('INSERT INTO t VALUES (3)');
+  assert.deepEqual(await other.query('SELECT a FROM t'), [[3]]);
 });
 
 test('prepared statements survive changes of the schema', async () => {
