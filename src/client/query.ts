@@ -15,7 +15,8 @@ export interface Runner {
   iterate(bound: Bound, options: QueryOptions): AsyncIterableIterator<unknown>;
 }
 
-export class Query<R> extends Fragment implements PromiseLike<R[]>, AsyncIterable<R> {
+export class Query<R> extends Fragment implements Promise<R[]>, AsyncIterable<R> {
+  readonly [Symbol.toStringTag] = 'Query';
   readonly #runner: Runner;
   readonly #bound: Bound;
   readonly #options: QueryOptions;
