@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { connect, type Client, type Value } from '../client/index.ts';
+import { connect, type Client } from '../client/index.ts';
 import { Node } from '../node/index.ts';
 import { stderrLogger } from './logger.ts';
 import { stopSignal } from './serve.ts';
@@ -54,7 +54,7 @@ export async function demo(args: string[]): Promise<number> {
       const client = await connect({ servers: [address], database: DATABASE });
       await load(client);
       for (const sql of QUERIES) await show(client, sql);
-      client.close();
+      await client.close();
       if (values.once !== true) {
         console.log(suggestions(address));
         await stopped;
@@ -77,7 +77,8 @@ or from a program:
 
   import { connect } from 'dqlite-node/client';
   const db = await connect({ servers: ['${address}'], database: '${DATABASE}' });
-  console.log(await db.query('SELECT * FROM planet'));
+  console.log(await db.sql\`SELECT * FROM planet WHERE moons > \${1}\`);
+  await db.close();
 
 Ctrl-C ends it and removes the data.`;
 }
@@ -88,24 +89,29 @@ async function load(client: Client): Promise<void> {
        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, discovered INTEGER, radius_km REAL, moons INTEGER
      )`,
   );
-  await client.exec('BEGIN');
-  for (const planet of PLANETS) {
-    await client.exec('INSERT INTO planet (name, discovered, radius_km, moons) VALUES (?, ?, ?, ?)', planet);
-  }
-  await client.exec('COMMIT');
+  await client.transaction(async transaction => {
+    const insert = 'INSERT INTO planet (name, discovered, radius_km, moons) VALUES (?, ?, ?, ?)';
+    for (const planet of PLANETS) await transaction.exec(insert, planet);
+  });
   console.log(`Loaded ${PLANETS.length} planets into ${DATABASE}, in one transaction.\n`);
 }
 
 async function show(client: Client, sql: string): Promise<void> {
-  const { columns, rows } = await client.query(sql);
+  const { columns, rows } = await client.query(sql).result();
+  const names = columns.map(({ name }) => name);
   console.log(`> ${sql}`);
-  console.log(table(columns, rows));
+  console.log(
+    table(
+      names,
+      rows.map(row => names.map(name => String(row[name]))),
+    ),
+  );
   console.log('');
 }
 
 /** Columns under their names, as wide as they need to be. */
-function table(columns: readonly string[], rows: readonly (readonly Value[])[]): string {
-  const lines = [columns, ...rows.map(row => row.map(value => String(value)))];
+function table(columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [columns, ...rows];
   const widths = columns.map((_, i) => Math.max(...lines.map(line => line[i]!.length)));
   return lines
     .map(line =>

@@ -17,9 +17,10 @@ import {
   type Response,
   type ResponseVariant,
 } from '../wire/index.ts';
+import { failureError } from './failure.ts';
 
 /** Takes the messages that answer one request. */
-interface Receiver {
+export interface Receiver {
   /** A message has arrived. True if it was the last one of the answer. May throw: then the connection is given up. */
   message(frame: Frame): boolean;
   /** The connection broke; there will be no more messages. */
@@ -28,42 +29,53 @@ interface Receiver {
 
 /** Servers send rows in messages of any size; a dump is one message. */
 const MAX_RESPONSE_BYTES = 2 ** 32;
-const CONNECT_TIMEOUT_MS = 5000;
 
 export class ServerConnection implements ConnectionHandlers {
   /** The address that was dialled. */
   readonly address: string;
+  /** Where the next request is written, to be sent by `submit`. */
+  readonly writer: Writer = new Writer();
   #connection: Connection | undefined = undefined;
   readonly #parser = new FrameParser(MAX_RESPONSE_BYTES);
   readonly #receivers = new Queue<Receiver>();
-  readonly #writer = new Writer();
   #error: DqliteError | undefined = undefined;
+  #isPaused = false;
+  /** Called once when it breaks or is closed. */
+  onBroken: (() => void) | undefined = undefined;
 
   private constructor(address: string) {
     this.address = address;
   }
 
   /** Connects and says which protocol it will speak. Rejects with DqliteError CONNECTION. */
-  static async open(net: Net, address: string): Promise<ServerConnection> {
-    const attach = await net.connect(address, CONNECT_TIMEOUT_MS);
+  static async open(net: Net, address: string, timeoutMs: number): Promise<ServerConnection> {
+    const attach = await net.connect(address, timeoutMs);
     const opened = new ServerConnection(address);
     opened.#connection = attach(opened);
-    opened.#writer.uint64(protocolVersion.current);
+    opened.writer.uint64(protocolVersion.current);
     opened.#flush();
     return opened;
   }
 
-  get isBroken(): boolean {
-    return this.#error !== undefined;
+  /** Why nothing can be sent any more. */
+  get error(): DqliteError | undefined {
+    return this.#error;
   }
 
-  /** Sends a request that has one message for an answer. A FAILURE rejects with DqliteError SQLITE. */
+  /** Sends a request that has one message for an answer. A FAILURE rejects with a DqliteError. */
   call(request: Request, variant?: ResponseVariant): Promise<Exclude<Response, { kind: 'failure' }>> {
     return new Promise((resolve, reject) => {
-      this.#send(request, {
+      if (this.#error !== undefined) throw this.#error;
+      try {
+        encodeRequest(this.writer, request);
+      } catch (error) {
+        this.writer.clear();
+        throw error;
+      }
+      this.submit({
         message: frame => {
           const response = decodeResponse(frame.type, frame.schema, frame.body, variant);
-          if (response.kind === 'failure') reject(failureError(response));
+          if (response.kind === 'failure') reject(failureError(response, undefined));
           else resolve(response);
           return true;
         },
@@ -72,47 +84,44 @@ export class ServerConnection implements ConnectionHandlers {
     });
   }
 
-  /** Sends a query. `rows` is called with each ROWS body as it arrives. */
-  query(request: Request, rows: (body: Uint8Array) => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#send(request, {
-        message: frame => {
-          const response = decodeResponse(frame.type, frame.schema, frame.body);
-          if (response.kind === 'failure') {
-            reject(failureError(response));
-            return true;
-          }
-          if (response.kind !== 'rows') throw new DecodeError(`${response.kind} in answer to a query`, 0);
-          const done = rows(response.body);
-          if (done) resolve();
-          return done;
-        },
-        broken: reject,
-      });
-    });
-  }
-
-  close(): void {
-    this.#error ??= new DqliteError('CLOSED', `the connection to ${this.address} was closed`);
-    this.#connection?.destroy();
-  }
-
-  #send(request: Request, receiver: Receiver): void {
-    if (this.#error !== undefined) {
-      receiver.broken(this.#error);
-      return;
-    }
-    encodeRequest(this.#writer, request);
+  /** Sends what was written. The connection must not be broken. */
+  submit(receiver: Receiver): void {
     this.#receivers.push(receiver);
     this.#flush();
   }
 
+  /** Takes back the receiver that was submitted last: its answer will not come. */
+  withdrawLast(): void {
+    this.#receivers.pop();
+  }
+
+  /** Stops reading, so that the server has to wait; what was read before may still arrive. */
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#connection!.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#connection!.resume();
+  }
+
+  close(error?: DqliteError): void {
+    if (this.#error === undefined) {
+      this.#break(error ?? new DqliteError('CLOSED', `the connection to ${this.address} was closed`));
+    }
+    this.#connection!.destroy();
+  }
+
   #flush(): void {
-    if (this.#connection!.send(this.#writer.written())) this.#writer.clear();
-    else this.#writer.renew();
+    if (this.#connection!.send(this.writer.written())) this.writer.clear();
+    else this.writer.renew();
   }
 
   received(bytes: Uint8Array): void {
+    if (this.#error !== undefined) return;
     this.#parser.push(bytes);
     try {
       for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
@@ -121,8 +130,7 @@ export class ServerConnection implements ConnectionHandlers {
         if (receiver.message(frame)) this.#receivers.shift();
       }
     } catch (error) {
-      this.#break(new DqliteError('PROTOCOL', `${this.address} sent what cannot be understood`, { cause: error }));
-      this.#connection!.destroy();
+      this.close(new DqliteError('PROTOCOL', `${this.address} sent what cannot be understood`, { cause: error }));
     }
   }
 
@@ -133,21 +141,13 @@ export class ServerConnection implements ConnectionHandlers {
   }
 
   closed(error: Error | undefined): void {
-    this.#break(
-      new DqliteError('CONNECTION', `the connection to ${this.address} was lost`, {
-        cause: error,
-        hint: 'a write that was under way may or may not have been committed',
-      }),
-    );
+    this.#break(new DqliteError('CONNECTION', `the connection to ${this.address} was lost`, { cause: error }));
   }
 
   #break(error: DqliteError): void {
-    this.#error ??= error;
-    for (const receiver of this.#receivers.drain()) receiver.broken(this.#error);
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    for (const receiver of this.#receivers.drain()) receiver.broken(error);
+    this.onBroken?.();
   }
-}
-
-/** A FAILURE as an error. */
-function failureError({ code, message }: { readonly code: number; readonly message: string }): DqliteError {
-  return new DqliteError('SQLITE', message, { sqliteCode: code });
 }

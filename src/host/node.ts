@@ -15,9 +15,10 @@ class NodeClock implements Clock {
     return Date.now();
   }
 
-  setTimer(delayMs: number, callback: () => void): Timer {
+  setTimer(delayMs: number, callback: () => void, keepsProcess = false): Timer {
+    const timer = setTimeout(callback, delayMs);
     // A node lives as long as it listens: the deadline of somebody who has gone must not keep the process.
-    const timer = setTimeout(callback, delayMs).unref();
+    if (!keepsProcess) timer.unref();
     return { cancel: () => clearTimeout(timer) };
   }
 

@@ -13,7 +13,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Milliseconds since 1970, as people set it. */
   wallMs(): number;
-  setTimer(delayMs: number, callback: () => void): Timer;
+  /** `keepsProcess`: somebody waits for it, the process must not end before. Otherwise it may. */
+  setTimer(delayMs: number, callback: () => void, keepsProcess?: boolean): Timer;
   /** Runs the callback once the input and output that is ready now was handled. */
   defer(callback: () => void): void;
 }

@@ -4,6 +4,8 @@
  * (`bytes.ts`) that the caller turns into one of these where a person will read it.
  */
 
+import { sqliteCodeName } from './sqlite-codes.ts';
+
 /** The closed set of reasons a caller can act on. */
 export type ErrorCode =
   | 'SQLITE' // a statement failed; `sqliteCode` says how
@@ -14,6 +16,7 @@ export type ErrorCode =
   | 'CONNECTION' // the connection could not be made or broke
   | 'CLOSED' // the object was closed by its owner
   | 'TIMEOUT' // a deadline of this side passed
+  | 'ABORTED' // an AbortSignal cancelled it; `cause` is its reason
   | 'DAMAGED' // files on disk are damaged
   | 'IO' // the operating system refused a read or write
   | 'LOCKED' // the data directory is used by another process
@@ -29,7 +32,9 @@ export interface DqliteErrorOptions {
   /** SQLite's extended result code, or dqlite's own (10250, 10506, 1001 and up). */
   readonly sqliteCode?: number;
   /** Whether a write took effect. Absent for what writes nothing. */
-  readonly committed?: boolean | 'unknown';
+  readonly committed?: boolean | 'unknown' | undefined;
+  /** The statement. Kept where logs do not print it by themselves. */
+  readonly sql?: string | undefined;
 }
 
 const brand = Symbol.for('dqlite-node.DqliteError');
@@ -39,14 +44,20 @@ export class DqliteError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly sqliteCode: number | undefined;
+  /** The name of `sqliteCode`, such as SQLITE_CONSTRAINT_UNIQUE. */
+  readonly sqliteName: string | undefined;
   readonly committed: boolean | 'unknown' | undefined;
+  /** Not enumerable: statements can hold what does not belong in a log. */
+  declare readonly sql: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: DqliteErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.sqliteCode = options.sqliteCode;
+    this.sqliteName = options.sqliteCode === undefined ? undefined : sqliteCodeName(options.sqliteCode);
     this.committed = options.committed;
+    Object.defineProperty(this, 'sql', { value: options.sql });
     Object.defineProperty(this, brand, { value: true });
   }
 
