@@ -3,8 +3,11 @@
 import { ServerConnection } from '../../src/client/connection.ts';
 import type { Net } from '../../src/host/types.ts';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
-import { RowsReader, type WireValue } from '../../src/wire/index.ts';
+import { decodeResponse, encodeRequest, RowsReader, type WireValue } from '../../src/wire/index.ts';
+import { failureError } from '../../src/client/failure.ts';
 import { parameters, type Bound } from '../support/connection.ts';
+
+const CONNECT_MS = 5000;
 
 export type Value = WireValue['value'];
 
@@ -18,7 +21,7 @@ export class SimulatedClient {
 
   /** Rejects with DqliteError, as all calls do. */
   static async open(net: Net, address: string, database: string): Promise<SimulatedClient> {
-    const connection = await ServerConnection.open(net, address);
+    const connection = await ServerConnection.open(net, address, CONNECT_MS);
     try {
       await connection.call({ kind: 'open', name: encodeUtf8(database), flags: 0n, vfs: encodeUtf8('volatile') });
     } catch (error) {
@@ -53,16 +56,33 @@ export class SimulatedClient {
     return Number(response.lastInsertId);
   }
 
-  async query(sql: string, ...values: readonly Bound[]): Promise<Value[][]> {
+  query(sql: string, ...values: readonly Bound[]): Promise<Value[][]> {
+    const connection = this.#connection;
     const rows: Value[][] = [];
-    const request = { kind: 'querySql', database: 0, sql: encodeUtf8(sql), parameters: parameters(values) } as const;
-    await this.#connection.query(request, body => {
-      const reader = new RowsReader(body);
-      reader.columnNames();
-      for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
-      return reader.done;
+    return new Promise((resolve, reject) => {
+      if (connection.error !== undefined) throw connection.error;
+      encodeRequest(connection.writer, {
+        kind: 'querySql',
+        database: 0,
+        sql: encodeUtf8(sql),
+        parameters: parameters(values),
+      });
+      connection.submit({
+        message: ({ type, schema, body }) => {
+          const response = decodeResponse(type, schema, body);
+          if (response.kind !== 'rows') {
+            reject(response.kind === 'failure' ? failureError(response, undefined) : new Error(response.kind));
+            return true;
+          }
+          const reader = new RowsReader(response.body);
+          reader.columnNames();
+          for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
+          if (reader.done) resolve(rows);
+          return reader.done;
+        },
+        broken: reject,
+      });
     });
-    return rows;
   }
 
   /** Leaves without a word. */
