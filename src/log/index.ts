@@ -1,2 +1,9 @@
+export { FrozenFiles } from './frozen-files.ts';
+export { describe } from './load-segments.ts';
 export { Log, type LogOptions, type Retention } from './log.ts';
-export type { Snapshot, SnapshotContent } from './snapshot-store.ts';
+export { isDirectoryFile } from './own-files.ts';
+export { readExactly, readSmallFile, runScan } from './read.ts';
+export { ReadOnlyLog, type LogContent } from './read-only-log.ts';
+export { SegmentIndex } from './segment-index.ts';
+export { SegmentReader } from './segment-reader.ts';
+export { SnapshotStore, type Snapshot, type SnapshotContent } from './snapshot-store.ts';
