@@ -63,17 +63,28 @@ function damageLines(state: Extract<State, { kind: 'damaged' }>): string[] {
     salvageableIndex === 0
       ? 'nothing: neither a snapshot nor the beginning of the log can be read'
       : `${from} up to entry ${salvageableIndex}; inspect --dump --salvage writes the databases as of there`;
-  const lost =
-    highestIndex > salvageableIndex
-      ? `what entries ${salvageableIndex + 1} to ${highestIndex} did`
-      : 'no entry that is in these files';
+  const after = salvageableIndex + 1;
+  const lost = state.mayHaveMore
+    ? `what entries from ${after} on did`
+    : highestIndex > after
+      ? `what entries ${after} to ${highestIndex} did`
+      : highestIndex === after
+        ? `what entry ${after} did`
+        : 'nothing';
+  const useless = state.uselessSnapshot;
+  const otherwise = useless === undefined ? [] : [moveAwayText(useless)];
   return [
     '',
     `  what is wrong:    ${message}`,
     `  can still be had: ${can}`,
     `  lost otherwise:   ${lost}`,
     `  what to do:       ${hint}`,
+    ...otherwise,
   ];
+}
+
+function moveAwayText(snapshot: string): string {
+  return `                    or move ${snapshot} and ${snapshot}.meta away: what is older has all of it`;
 }
 
 function metadataText({ file, damage, version, term, vote }: MetadataReport): string {
@@ -164,5 +175,5 @@ function contentText({ command, database, pageNumbers, configuration, damage }: 
   if (pageNumbers === undefined) return `${command}${name}; `;
   const shown = pageNumbers.slice(0, MAX_PAGES_SHOWN).join(' ');
   const more = pageNumbers.length > MAX_PAGES_SHOWN ? ' ...' : '';
-  return `${command}${name}, ${pageNumbers.length} pages (${shown}${more}); `;
+  return `${command}${name}, ${pageNumbers.length} ${pageNumbers.length === 1 ? 'page' : 'pages'} (${shown}${more}); `;
 }

@@ -4,7 +4,7 @@ import { parseFileName } from '../format/index.ts';
 import { silentLogger, type Host } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { ReadOnlyLog } from '../log/index.ts';
-import { SalvagedLog } from './salvage.ts';
+import { isBadEnd, SalvagedLog } from './salvage.ts';
 import type { Survey } from './survey.ts';
 
 export type State =
@@ -30,6 +30,10 @@ export type State =
       readonly salvageableIndex: number;
       /** The last entry that any file tells of. */
       readonly highestIndex: number;
+      /** There are more behind the damage; how many is not known. */
+      readonly mayHaveMore: boolean;
+      /** The newest snapshot: nothing would be lost without it. */
+      readonly uselessSnapshot?: string;
     };
 
 /** Rejects with `FileError`. */
@@ -54,7 +58,19 @@ export async function assess(host: Host, report: Survey): Promise<State> {
       const { message, hint = '' } = error;
       const highestIndex = Math.max(lastIndex, ...report.segments.map(highestOf), ...report.snapshots.map(highestOf));
       const snapshotIndex = snapshot?.index ?? 0;
-      return { kind: 'damaged', message, hint, snapshotIndex, salvageableIndex: lastIndex, highestIndex };
+      const mayHaveMore = report.segments.some(segment => segment.kind === 'open' && isBadEnd(segment.end));
+      const newest = report.snapshots.at(-1);
+      const isUseless = newest?.damage !== undefined && message.includes(newest.file) && lastIndex >= highestIndex;
+      return {
+        kind: 'damaged',
+        message,
+        hint,
+        snapshotIndex,
+        salvageableIndex: lastIndex,
+        highestIndex,
+        mayHaveMore,
+        ...(isUseless && !mayHaveMore ? { uselessSnapshot: newest.file } : {}),
+      };
     } finally {
       await salvaged.close();
     }

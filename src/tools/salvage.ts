@@ -8,7 +8,7 @@ import type { Clock, Files, Logger } from '../host/types.ts';
 import { FrozenFiles, isDirectoryFile, SegmentReader, SnapshotStore } from '../log/index.ts';
 import type { LogContent, SegmentIndex, Snapshot } from '../log/index.ts';
 import type { Entry, Index } from '../raft/index.ts';
-import { surveySegments, type Survey } from './survey.ts';
+import { surveySegments, type SegmentReport, type Survey } from './survey.ts';
 import { parseFileName } from '../format/index.ts';
 
 export class SalvagedLog implements LogContent {
@@ -85,7 +85,8 @@ export class SalvagedLog implements LogContent {
   }
 }
 
-function isBadEnd(end: string): boolean {
+/** The segment ends in something that is no batch. */
+export function isBadEnd(end: SegmentReport['end']): boolean {
   return end === 'truncated' || end === 'invalid' || end === 'malformed' || end === 'wrongFormat';
 }
 
