@@ -2,7 +2,11 @@
 
 export { assess, type State } from './assess.ts';
 export { dumpDatabase, type Dumped, type DumpOptions } from './dump.ts';
+export { exportDatabase, type ExportOptions } from './export-database.ts';
+export { importDatabase, ONE_TRANSACTION_BYTES, type Imported, type ImportOptions } from './import-database.ts';
 export { replay } from './replay.ts';
+export { connectServer, type Server } from './server.ts';
+export { SourceDatabase } from './source-database.ts';
 export {
   survey,
   type DatabaseReport,
@@ -12,3 +16,4 @@ export {
   type SnapshotReport,
   type Survey,
 } from './survey.ts';
+export type { SyncFile } from './wal-overlay.ts';
