@@ -7,6 +7,7 @@ import { demo } from './demo.ts';
 import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
 import { inspect } from './inspect.ts';
+import { recoverCommand } from './recover.ts';
 import { serve } from './serve.ts';
 import { UsageError } from './usage.ts';
 
@@ -17,6 +18,7 @@ const USAGE = `dqlite-node: dqlite in TypeScript
   dqlite-node inspect  show what is in a data directory, or write a database of it to a file
   dqlite-node import   load an SQLite file into a database of a running server
   dqlite-node export   write a database of a running server to an SQLite file
+  dqlite-node recover  give a cluster that has lost its majority new members
 
 dqlite-node <command> --help tells about a command.`;
 
@@ -26,6 +28,7 @@ const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number>>> = 
   inspect,
   import: importCommand,
   export: exportCommand,
+  recover: recoverCommand,
 };
 
 async function main(args: string[]): Promise<number> {

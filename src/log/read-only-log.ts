@@ -5,7 +5,7 @@
 
 import type { SnapshotSink } from '../format/index.ts';
 import { messageOf } from '../lib/errors.ts';
-import type { Entry, Index } from '../raft/index.ts';
+import { decodeConfiguration, type Configuration, type Entry, type Index, type Term } from '../raft/index.ts';
 import { FrozenFiles } from './frozen-files.ts';
 import { loadDirectory, type LoadedDirectory, type LoadOptions } from './load-directory.ts';
 import { isDirectoryFile } from './own-files.ts';
@@ -77,6 +77,20 @@ export class ReadOnlyLog implements LogContent {
 
   get term(): number {
     return this.#loaded.metadata.term;
+  }
+
+  /** The term of the last entry, and the newest configuration, committed or not. Rejects with DecodeError. */
+  async end(): Promise<{ readonly lastTerm: Term; readonly configuration: Configuration | undefined }> {
+    const { snapshot, lastIndex } = this;
+    const lastSegment = this.#segments[this.#segments.length - 1];
+    const lastTerm = lastSegment?.locate(lastIndex).term ?? snapshot?.term ?? 0;
+    for (let index = lastIndex; index > (snapshot?.configurationIndex ?? 0) && index >= this.firstIndex; index--) {
+      const segment = this.#segments.find(({ lastIndex: last }) => last >= index)!;
+      if (segment.locate(index).type !== 'change') continue;
+      const [entry] = await this.readEntries(index, index, 1);
+      return { lastTerm, configuration: decodeConfiguration(entry!.data) };
+    }
+    return { lastTerm, configuration: snapshot?.configuration };
   }
 
   readSnapshot(sink: SnapshotSink): Promise<void> {
