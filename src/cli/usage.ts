@@ -36,7 +36,7 @@ export function readArguments<Options extends NonNullable<ParseArgsConfig['optio
 ): { readonly values: Values<Options>; readonly positionals: readonly string[] } {
   try {
     const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals });
-    return { values: values as Values<Options>, positionals };
+    return { values, positionals };
   } catch (error) {
     // Node goes on to explain how to pass a positional argument, which no command here takes.
     throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);
