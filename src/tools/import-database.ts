@@ -49,6 +49,9 @@ const SQLITE_BUSY = 5;
 /** How long another client's transaction is waited for, beyond what the server waits. */
 const BUSY_MS = 10_000;
 const BUSY_RETRY_MS = 20;
+/** How long a leader is looked for to clean up. */
+const LEADER_MS = 10_000;
+const LEADER_RETRY_MS = 100;
 
 /** Rejects with DqliteError; its message says what state the database is in. */
 export async function importDatabase(options: ImportOptions): Promise<Imported> {
@@ -241,8 +244,7 @@ class ImportRun {
   }
 
   async #removeMade(): Promise<void> {
-    this.server.close();
-    this.server = await this.#options.connect();
+    await this.#reconnect();
     await this.server.exec('PRAGMA foreign_keys = OFF');
     await this.#begin();
     // The marker is first in the list, and so the last to go.
@@ -250,6 +252,22 @@ class ImportRun {
       await this.server.exec(`DROP ${type} IF EXISTS ${quoted(name)}`);
     if (this.#committing) await this.#removeRest();
     await this.#commit();
+  }
+
+  /** The leader may just have changed: a new one is waited for. */
+  async #reconnect(): Promise<void> {
+    const { clock, connect } = this.#options;
+    this.server.close();
+    const endMs = clock.monotonicMs() + LEADER_MS;
+    for (;;) {
+      try {
+        this.server = await connect();
+        return;
+      } catch (error) {
+        if (!(error instanceof DqliteError) || clock.monotonicMs() > endMs) throw error;
+      }
+      await new Promise<void>(resolve => clock.setTimer(LEADER_RETRY_MS, resolve));
+    }
   }
 
   /** Objects of the transaction whose outcome is not known. */

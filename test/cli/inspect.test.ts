@@ -1,23 +1,23 @@
 /** `dqlite-node inspect`: what it shows of whole and of damaged directories, and that it changes nothing. */
 
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { inspect as command } from '../../src/cli/inspect.ts';
 import { copyOf } from '../support/copies.ts';
 import { dqliteNode, serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { playTranscript } from '../support/transcript.ts';
 import { WireClient } from '../support/wire-client.ts';
 
-/** Every file of a folder. */
+/** Every file of a folder, with what changes when it is written to. */
 function contents(directory: string): Map<string, string> {
-  const hash = (name: string): string =>
-    createHash('sha1')
-      .update(readFileSync(path.join(directory, name)))
-      .digest('hex');
-  return new Map(readdirSync(directory).map(name => [name, hash(name)]));
+  const state = (name: string): string => {
+    const { size, mtimeNs, ino, mode } = statSync(path.join(directory, name), { bigint: true });
+    return `${size} ${mtimeNs} ${ino} ${mode}`;
+  };
+  return new Map(readdirSync(directory).map(name => [name, state(name)]));
 }
 
 /** Runs a command on a directory, which must stay as it is. */
@@ -28,33 +28,36 @@ async function inspect(
   options: readonly string[],
 ): Promise<string> {
   const before = contents(directory);
-  const { code, stdout, stderr } = await dqliteNode(t, 'inspect', directory, ...options);
+  const log = t.mock.method(console, 'log', () => {});
+  const code = await command([directory, ...options]);
+  const printed = log.mock.calls.map(call => String(call.arguments[0])).join('\n');
+  log.mock.restore();
   assert.deepEqual(contents(directory), before, `${directory} was changed`);
-  return `exit ${code}\n${stdout}${stderr}`.replaceAll(directory, shownAs);
+  return `exit ${code}\n${printed}`.replaceAll(directory, shownAs);
 }
 
 test('what it shows of directories that C dqlite wrote, whole and damaged', async t => {
   await playTranscript('test/cli/inspect.txt', async ([line]) => {
-    const [command, fixture = '', ...rest] = line!.split(' ');
-    if (command === 'empty') {
+    const [word, fixture = '', ...rest] = line!.split(' ');
+    if (word === 'empty') {
       const directory = temporaryDirectory(t);
       writeFileSync(path.join(directory, 'notes'), '');
-      return inspect(t, directory, command, []);
+      return inspect(t, directory, word, []);
     }
-    if (command === 'missing') {
+    if (word === 'missing') {
       const directory = path.join(temporaryDirectory(t), 'missing');
       const { code, stdout, stderr } = await dqliteNode(t, 'inspect', directory);
-      return `exit ${code}\n${stdout}${stderr}`.replaceAll(directory, command);
+      return `exit ${code}\n${stdout}${stderr}`.replaceAll(directory, word);
     }
     const directory = copyOf(t, fixture);
-    if (command === 'inspect') return inspect(t, directory, fixture, rest);
+    if (word === 'inspect') return inspect(t, directory, fixture, rest);
     const file = path.join(directory, rest[0]!);
-    if (command === 'remove') {
+    if (word === 'remove') {
       rmSync(file);
-    } else if (command === 'cut') {
+    } else if (word === 'cut') {
       truncateSync(file, Number(rest[1]));
     } else {
-      assert.equal(command, 'damage');
+      assert.equal(word, 'damage');
       const bytes = readFileSync(file);
       bytes[Number(rest[1])]! ^= 0x40;
       writeFileSync(file, bytes);

@@ -179,6 +179,33 @@ test('a file of more than one transaction; interrupted it leaves nothing, killed
   );
 });
 
+test('a server that goes away in the middle and comes back: what was loaded is removed', async t => {
+  const directory = temporaryDirectory(t);
+  const address = `127.0.0.1:${await freePort()}`;
+  const node = await serve(t, { directory, address });
+  const source = path.join(temporaryDirectory(t), 'source.db');
+  await sqlite3(
+    t,
+    source,
+    `CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB);
+     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 24000) INSERT INTO t SELECT i, randomblob(1000) FROM n;`,
+  );
+  const child = new Child(t, process.execPath, [MAIN, 'import', '-s', address, 'x.db', source]);
+  const client = await WireClient.open(address, 'x.db');
+  const hasRows = async (): Promise<boolean> => {
+    const tables = await client.values("SELECT 1 FROM sqlite_schema WHERE name = 't'");
+    return tables.length > 0 && (await client.values('SELECT 1 FROM t LIMIT 1')).length > 0;
+  };
+  await until(hasRows, 20_000, 'rows are there');
+  await node.kill();
+  const again = await serve(t, { directory, address });
+  assert.equal((await child.end(20_000)).code, 1);
+  assert.match(child.stderr, /what was imported so far has been removed/);
+  const check = await WireClient.open(address, 'x.db');
+  assert.deepEqual(await check.values('SELECT name FROM sqlite_schema'), []);
+  await again.stop();
+});
+
 test('what cannot be imported is refused before anything is written', async t => {
   const { address } = await serveAny(t);
   const folder = temporaryDirectory(t);
