@@ -35,7 +35,8 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   net: { may: ['lib', 'host:types', 'wire'] },
   node: { may: ['lib', 'host', 'raft', 'log', 'engine', 'gateway', 'net'], packages: ['yaml'] },
   client: { may: ['lib', 'host', 'wire'] },
-  cli: { may: ['lib', 'host', 'node', 'client'], node: true },
+  tools: { may: ['lib', 'host', 'raft', 'wire', 'format', 'log', 'pages', 'sqlite', 'engine', 'client'] },
+  cli: { may: ['lib', 'host', 'raft:types', 'node', 'client', 'tools'], node: true },
   simulation: { may: ['lib', 'host', 'raft', 'log', 'engine', 'node', 'client', 'wire', 'pages'] },
 };
 

@@ -4,6 +4,10 @@
 import { FileError } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { demo } from './demo.ts';
+import { exportCommand } from './export.ts';
+import { importCommand } from './import.ts';
+import { inspect } from './inspect.ts';
+import { recoverCommand } from './recover.ts';
 import { serve } from './serve.ts';
 import { UsageError } from './usage.ts';
 
@@ -11,10 +15,21 @@ const USAGE = `dqlite-node: dqlite in TypeScript
 
   dqlite-node serve    run a node
   dqlite-node demo     run a node in a new folder with some data, and show what it can do
+  dqlite-node inspect  show what is in a data directory, or write a database of it to a file
+  dqlite-node import   load an SQLite file into a database of a running server
+  dqlite-node export   write a database of a running server to an SQLite file
+  dqlite-node recover  give a cluster that has lost its majority new members
 
 dqlite-node <command> --help tells about a command.`;
 
-const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number>>> = { serve, demo };
+const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
+  serve,
+  demo,
+  inspect,
+  import: importCommand,
+  export: exportCommand,
+  recover: recoverCommand,
+};
 
 async function main(args: string[]): Promise<number> {
   const [name, ...rest] = args;

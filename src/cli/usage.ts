@@ -14,14 +14,29 @@ export class UsageError extends Error {
   }
 }
 
+type Values<Options extends NonNullable<ParseArgsConfig['options']>> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: Options; strict: true }>
+>['values'];
+
 /** The options of a command line without positional arguments. Throws UsageError. */
 export function readOptions<Options extends NonNullable<ParseArgsConfig['options']>>(
   args: string[],
   options: Options,
   usage: string,
-): ReturnType<typeof parseArgs<{ args: string[]; options: Options; strict: true }>>['values'] {
+): Values<Options> {
+  return readArguments(args, options, usage, false).values;
+}
+
+/** The options of a command line, and its other words. Throws UsageError. */
+export function readArguments<Options extends NonNullable<ParseArgsConfig['options']>>(
+  args: string[],
+  options: Options,
+  usage: string,
+  allowPositionals = true,
+): { readonly values: Values<Options>; readonly positionals: readonly string[] } {
   try {
-    return parseArgs({ args, options, strict: true, allowPositionals: false }).values;
+    const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals });
+    return { values, positionals };
   } catch (error) {
     // Node goes on to explain how to pass a positional argument, which no command here takes.
     throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);
@@ -51,4 +66,14 @@ export function idOption(name: string, text: string | undefined, min: bigint, us
     throw new UsageError(`--${name} must be a number from ${min} to 2^64 - 1, not "${text}"`, usage);
   }
   return value;
+}
+
+/** The words of a command line by their names in the usage. Throws UsageError unless each is there, and no more. */
+export function namedWords(words: readonly string[], names: readonly string[], usage: string): readonly string[] {
+  const missing = names.slice(words.length);
+  if (missing.length > 0) throw new UsageError(`${missing.map(name => `<${name}>`).join(' ')} is missing`, usage);
+  if (words.length > names.length) throw new UsageError(`"${words[names.length]}" is one word too many`, usage);
+  const empty = words.indexOf('');
+  if (empty >= 0) throw new UsageError(`<${names[empty]}> is empty`, usage);
+  return words;
 }

@@ -32,3 +32,4 @@ export {
   type SnapshotSink,
 } from './snapshot-content.ts';
 export { decodeSnapshotMeta, encodeSnapshotMeta, type SnapshotMeta } from './snapshot-meta.ts';
+export { WAL_FRAME_HEADER_SIZE, WAL_HEADER_SIZE, WalReader, type WalFrame } from './wal.ts';

@@ -337,7 +337,8 @@ function whereTornWritesEnd(verdict: SegmentVerdict): number | undefined {
   }
 }
 
-function describe(verdict: SegmentVerdict): string {
+/** How a segment ends, in words. */
+export function describe(verdict: SegmentVerdict): string {
   switch (verdict.kind) {
     case 'unused':
       return 'the segment is empty or all zero';

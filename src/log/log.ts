@@ -34,20 +34,15 @@ import {
 } from '../raft/index.ts';
 import { DecodeError } from '../lib/bytes.ts';
 import { damaged } from './damage.ts';
-import { SegmentLoader } from './load-segments.ts';
-import { MetadataStore } from './metadata-store.ts';
+import { loadDirectory } from './load-directory.ts';
+import type { SegmentLoader } from './load-segments.ts';
+import type { MetadataStore } from './metadata-store.ts';
 import { removeIfThere } from './remove.ts';
 import { SegmentCloser, type WrittenSegment } from './segment-closer.ts';
 import { SegmentIndex } from './segment-index.ts';
 import { SegmentReader, type WantedEntry } from './segment-reader.ts';
 import { SegmentWriter } from './segment-writer.ts';
-import {
-  SnapshotStore,
-  type ReceivedSnapshot,
-  type Snapshot,
-  type SnapshotContent,
-  type SnapshotStream,
-} from './snapshot-store.ts';
+import type { SnapshotStore, ReceivedSnapshot, Snapshot, SnapshotContent, SnapshotStream } from './snapshot-store.ts';
 import { removeFromEnd, writeClosedSegment } from './truncation.ts';
 import { UselessSegments } from './useless-segments.ts';
 
@@ -149,14 +144,9 @@ export class Log {
   }
 
   static async #load(options: LogOptions, lock: DirectoryLock): Promise<Log> {
-    const { files, clock, directory, logger } = options;
-    const names = await files.list(directory);
-    const metadata = await MetadataStore.load(files, directory);
-    const snapshots = new SnapshotStore(files, directory, clock, logger);
-    const { snapshot, leftovers, unfinishedIndex } = await snapshots.latest(names);
-    const segments = new SegmentLoader(files, directory, logger);
-    await segments.load(names, snapshot?.index ?? 0, unfinishedIndex);
-    checkTerm(directory, metadata, snapshot, segments);
+    const { files, directory, logger } = options;
+    const loaded = await loadDirectory(options);
+    const { names, metadata, snapshots, snapshot, leftovers, unfinishedIndex, segments } = loaded;
     try {
       // What an earlier process renamed may not be durable yet.
       await files.syncDirectory(directory);
@@ -660,23 +650,6 @@ export class Log {
   #path(name: string): string {
     return this.#files.join(this.#options.directory, name);
   }
-}
-
-/** A term is stored before any entry of it: if the metadata is older, a file of it was lost. */
-function checkTerm(
-  directory: string,
-  { term }: MetadataStore,
-  snapshot: Snapshot | undefined,
-  { segments }: SegmentLoader,
-): void {
-  const newest = segments.reduce((max, segment) => Math.max(max, segment.newestTerm), snapshot?.term ?? 0);
-  if (newest <= term) return;
-  throw damaged({
-    directory,
-    file: 'metadata1 and metadata2',
-    what: `they tell of term ${term}, but the log has entries of term ${newest}`,
-    lost: 'the current term and vote are in doubt, and voting again could make two leaders',
-  });
 }
 
 function snapshotConfiguration(

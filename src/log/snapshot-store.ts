@@ -41,7 +41,6 @@ export interface SnapshotContent {
 
 /** A snapshot on its way to another node: its content, not compressed. */
 export interface SnapshotStream {
-  readonly snapshot: Snapshot;
   /** Bytes of the content. */
   readonly size: number;
   /** The content in order. Rejects with DqliteError DAMAGED. */
@@ -112,7 +111,7 @@ export class SnapshotStore {
   }
 
   /** Gives the content of a snapshot to a sink, yielding to other work in between. */
-  async read(snapshot: Snapshot, sink: SnapshotSink): Promise<void> {
+  async read(snapshot: SnapshotName, sink: SnapshotSink): Promise<void> {
     const stream = await this.open(snapshot);
     try {
       const reader = new SnapshotContentReader(sink);
@@ -124,7 +123,7 @@ export class SnapshotStore {
   }
 
   /** Opens a snapshot for reading its content, which also stays readable when the snapshot is removed meanwhile. */
-  async open(snapshot: Snapshot): Promise<SnapshotStream> {
+  async open(snapshot: SnapshotName): Promise<SnapshotStream> {
     const name = formatFileName({ kind: 'snapshot', ...snapshot });
     const file = await this.#files.open(this.#path(name), { mode: 'read' });
     try {
@@ -133,7 +132,6 @@ export class SnapshotStore {
       const isFrame = isLz4Frame(start);
       const size = isFrame ? this.#checked(snapshot, () => lz4ContentSize(start)) : fileSize;
       return {
-        snapshot,
         size,
         chunks: () => this.#chunks(snapshot, file, fileSize, isFrame),
         close: () => file.close(),
@@ -144,7 +142,7 @@ export class SnapshotStore {
     }
   }
 
-  async *#chunks(snapshot: Snapshot, file: File, fileSize: number, isFrame: boolean): AsyncGenerator<Uint8Array> {
+  async *#chunks(snapshot: SnapshotName, file: File, fileSize: number, isFrame: boolean): AsyncGenerator<Uint8Array> {
     const content: Uint8Array[] = [];
     // What the decoder gives is a view of its window.
     const decoder = isFrame ? new Lz4FrameDecoder(piece => content.push(piece.slice())) : undefined;

@@ -3,8 +3,8 @@
 import { ServerConnection } from '../../src/client/connection.ts';
 import type { Net } from '../../src/host/types.ts';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
-import { decodeResponse, encodeRequest, RowsReader, type WireValue } from '../../src/wire/index.ts';
-import { failureError } from '../../src/client/failure.ts';
+import { RowsReader, type WireValue } from '../../src/wire/index.ts';
+import { queryParts } from '../../src/client/leader-connection.ts';
 import { parameters, type Bound } from '../support/connection.ts';
 
 const CONNECT_MS = 5000;
@@ -56,33 +56,16 @@ export class SimulatedClient {
     return Number(response.lastInsertId);
   }
 
-  query(sql: string, ...values: readonly Bound[]): Promise<Value[][]> {
-    const connection = this.#connection;
+  async query(sql: string, ...values: readonly Bound[]): Promise<Value[][]> {
     const rows: Value[][] = [];
-    return new Promise((resolve, reject) => {
-      if (connection.error !== undefined) throw connection.error;
-      encodeRequest(connection.writer, {
-        kind: 'querySql',
-        database: 0,
-        sql: encodeUtf8(sql),
-        parameters: parameters(values),
-      });
-      connection.submit({
-        message: ({ type, schema, body }) => {
-          const response = decodeResponse(type, schema, body);
-          if (response.kind !== 'rows') {
-            reject(response.kind === 'failure' ? failureError(response, undefined) : new Error(response.kind));
-            return true;
-          }
-          const reader = new RowsReader(response.body);
-          reader.columnNames();
-          for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
-          if (reader.done) resolve(rows);
-          return reader.done;
-        },
-        broken: reject,
-      });
+    const request = { kind: 'querySql', database: 0, sql: encodeUtf8(sql), parameters: parameters(values) } as const;
+    await queryParts(this.#connection, request, body => {
+      const reader = new RowsReader(body);
+      reader.columnNames();
+      for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
+      return reader.done;
     });
+    return rows;
   }
 
   /** Leaves without a word. */
