@@ -196,7 +196,8 @@ export class Replica implements Replicator {
     this.#writing = false;
     // The disk works on the next batch while the responses of this one are sent.
     this.#write();
-    if (!this.#stopped) this.#engine.slotFreed();
+    // Behind an entry that is not the engine's (a barrier) its batch may only now be on its way.
+    if (!this.#stopped && !this.#writing) this.#engine.slotFreed();
     this.#step({ kind: 'stored', index: last });
     if (!this.#writing) this.#drained?.();
   }

@@ -37,6 +37,9 @@ async function hold(): Promise<() => Promise<void>> {
   const writer = await server.connect(name);
   server.host.files.hold();
   const written = writer.exec('INSERT INTO busy VALUES (1)');
+  const database = server.database(name);
+  // A write that is held may be a new segment's; this one is on its way when nothing is left to propose.
+  await until(() => database.hasUncommitted && !database.hasGroup && !database.hasBatch, 'the write on its way');
   await server.host.files.stuck();
   return async () => {
     server.host.files.release();
@@ -180,16 +183,13 @@ test('what ends the whole transaction takes the group apart, and only its own st
     CREATE TABLE p (id INTEGER PRIMARY KEY);
     CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED);
     INSERT INTO t VALUES (0, 0)`;
-  const slow = 'INSERT INTO t WITH RECURSIVE c(x) AS (SELECT 100 UNION ALL SELECT x + 1 FROM c) SELECT x, x FROM c';
   const cases: readonly (readonly [string, RegExp])[] = [
     ['INSERT OR ROLLBACK INTO t VALUES (7, 7), (0, 1)', /^2067 UNIQUE constraint failed: t.a$/],
     ['UPDATE OR ROLLBACK t SET a = 0', /^2067 UNIQUE constraint failed: t.a$/],
     ['INSERT INTO t VALUES (7, 7), (13, 1)', /^1811 unlucky$/],
     ['INSERT INTO c VALUES (99)', /^787 FOREIGN KEY constraint failed$/],
-    [`${slow} LIMIT 20000`, /^13 the transaction changes more than/],
-    [slow.replace('SELECT x, x', 'SELECT 1000, x WHERE x < 0'), /^(9|1|13) /],
   ];
-  for (const [sql, wanted] of cases.slice(0, 4)) {
+  for (const [sql, wanted] of cases) {
     const clients = await fresh(4, setup);
     const texts = ['INSERT INTO t VALUES (1, 1)', 'DELETE FROM t WHERE a = 99', sql, 'INSERT INTO t VALUES (2, 2)'];
     const [first, nothing, failed, last] = await apart(clients, ...texts);
