@@ -14,8 +14,8 @@ import type { Exports, Pointer, SqliteModule } from './wasm.ts';
 const DETERMINISTIC = 0x800;
 const TYPE_BLOB = 4;
 const TYPE_NULL = 5;
-/** Comparisons of one trim: about a second. */
-const MAX_TRIM_COMPARISONS = 2 ** 28;
+/** Comparisons of one trim: about half a second. */
+const MAX_TRIM_COMPARISONS = 2 ** 25;
 
 type Call = (context: Pointer, values: readonly Pointer[]) => void;
 
@@ -146,31 +146,33 @@ export class StringFunctions {
     const texts = this.#texts(context, values);
     if (texts === undefined) return;
     const [text, set] = texts as [Uint8Array, Uint8Array];
-    const characters: Uint8Array[] = [];
-    if (set.length * text.length > MAX_TRIM_COMPARISONS) {
-      return this.#refuse(context, 'trimming so many bytes with so many characters takes too long');
-    }
-    for (let i = 0; i < set.length && set[i] !== 0;) {
-      const end = characterEnd(set, i);
-      characters.push(set.subarray(i, end));
-      i = end;
-    }
+    const characters = distinctCharacters(set);
     let from = 0;
     let to = text.length;
+    let comparisons = 0;
     const isAt = (character: Uint8Array, offset: number): boolean => {
       for (let i = 0; i < character.length; i++) if (text[offset + i] !== character[i]) return false;
       return true;
     };
-    const fits = (character: Uint8Array): boolean => character.length <= to - from;
-    while (left && from < to) {
-      const found = characters.find(character => fits(character) && isAt(character, from));
-      if (found === undefined) break;
-      from += found.length;
-    }
-    while (right && from < to) {
-      const found = characters.find(character => fits(character) && isAt(character, to - character.length));
-      if (found === undefined) break;
-      to -= found.length;
+    /** The first of the characters that stands at an end. */
+    const find = (atStart: boolean): Uint8Array | undefined => {
+      for (const character of characters) {
+        comparisons++;
+        const { length } = character;
+        if (length <= to - from && isAt(character, atStart ? from : to - length)) return character;
+      }
+      return undefined;
+    };
+    for (const atStart of [...(left ? [true] : []), ...(right ? [false] : [])]) {
+      while (from < to) {
+        const found = find(atStart);
+        if (comparisons > MAX_TRIM_COMPARISONS) {
+          return this.#refuse(context, 'trimming so many bytes with so many characters takes too long');
+        }
+        if (found === undefined) break;
+        if (atStart) from += found.length;
+        else to -= found.length;
+      }
     }
     this.#exports.sqlite3_result_text(context, text.byteOffset + from, to - from, TRANSIENT);
   }
@@ -211,6 +213,26 @@ export class StringFunctions {
 }
 
 const encoder = new TextEncoder();
+
+/** Characters this long are none, and not looked at for whether they repeat. */
+const MAX_CHARACTER_SIZE = 6;
+
+/** The characters of a text up to a NUL, each where it comes first. */
+function distinctCharacters(text: Uint8Array): Uint8Array[] {
+  const characters: Uint8Array[] = [];
+  const seen = new Set<string>();
+  for (let i = 0, end = 0; i < text.length && text[i] !== 0; i = end) {
+    end = characterEnd(text, i);
+    const character = text.subarray(i, end);
+    if (character.length <= MAX_CHARACTER_SIZE) {
+      const key = String.fromCharCode(...character);
+      if (seen.has(key)) continue;
+      seen.add(key);
+    }
+    characters.push(character);
+  }
+  return characters;
+}
 
 /** The value of a hexadecimal digit, or -1. */
 function digitOf(byte: number): number {

@@ -112,6 +112,13 @@ test('everything that must never be sent to a C server, in one session', async (
   await refused(requests.execSql('INSERT INTO d VALUES (1, 1) RETURNING a'));
   assert.equal((await connection.query('INSERT INTO d VALUES (1, 1) RETURNING a')).length, 1);
   assert.equal((await connection.query('SELECT * FROM d')).length, 2);
+  const returning = await connection.prepare('INSERT INTO d VALUES (3, 3) RETURNING a');
+  await refused(requests.exec(returning.statement));
+  // Every declared type that C dqlite interprets, with every storage class.
+  await connection.exec('CREATE TABLE declared (a DATE, b DATETIME, c TIMESTAMP, d BOOLEAN)');
+  const stored = ['1.5', "x'00'", "'text'", '7', 'NULL'];
+  for (const one of stored) await connection.exec(`INSERT INTO declared VALUES (${one}, ${one}, ${one}, ${one})`);
+  assert.equal((await connection.query('SELECT * FROM declared')).length, stored.length);
   const pragmas = ['journal_mode=delete', 'page_size=1024', 'synchronous=2'];
   for (const sql of [...pragmas.map(pragma => `PRAGMA ${pragma}`), "ATTACH 'file' AS x"]) {
     await refused(requests.execSql(sql));
@@ -122,6 +129,14 @@ test('everything that must never be sent to a C server, in one session', async (
   assert.equal((await connection.query(`SELECT ${names.join(', ')}`)).length, 1);
   await refused({ kind: 'assign', id: 1n, role: 7 });
   await refused({ kind: 'remove', id: 0x2dc171858c3155ben });
+  for (const role of [1, 2]) await refused({ kind: 'assign', id: 0x2dc171858c3155ben, role });
+  // Names that are beginnings of each other.
+  for (const [index, name] of ['n', 'ne', 'nev', 'neve'].entries()) {
+    const other = await server.connect(name);
+    await other.exec('CREATE TABLE own (a)');
+    await other.exec('INSERT INTO own VALUES (?)', index);
+    assert.equal(await other.value('SELECT a FROM own'), index);
+  }
   await connection.exec('INSERT INTO d VALUES (2, 2)');
 });
 
