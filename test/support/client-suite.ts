@@ -15,7 +15,8 @@ export interface SuiteServer {
 const DEADLINE_MS = 15_000;
 
 /** A query that takes long and gives rows all the time. */
-const ENDLESS = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x, zeroblob(100) AS filler FROM c';
+const ENDLESS =
+  'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x, zeroblob(100) AS filler FROM c';
 const COUNTING = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < ?) SELECT x FROM c';
 
 interface Expected {
@@ -163,7 +164,10 @@ export function clientSuite(name: string, start: () => Promise<SuiteServer>, can
     assert.deepEqual(await query, [{ v: 'b' }, { v: 'c' }]);
     assert.deepEqual(await client.sql`SELECT count(*) AS n FROM (${query})`, [{ n: 2 }]);
     assert.deepEqual(await client.sql`SELECT id FROM t WHERE id IN (${sql.list([])})`, []);
-    await rejects(client.sql`SELECT ${sql.identifier('no such')} FROM t`, { code: 'SQLITE', message: /no such column/ });
+    await rejects(client.sql`SELECT ${sql.identifier('no such')} FROM t`, {
+      code: 'SQLITE',
+      message: /no such column/,
+    });
   });
 
   suiteTest('RETURNING, with and without a transaction', async () => {
@@ -312,7 +316,9 @@ export function clientSuite(name: string, start: () => Promise<SuiteServer>, can
         return inner.transaction(async innermost => innermost.sql`SELECT count(*) AS n FROM t`.first());
       });
       assert.deepEqual(deep, { n: 2 });
-      await Promise.all([1, 2, 3].map(v => transaction.transaction(inner => inner.exec('INSERT INTO t (v) VALUES (?)', [v]))));
+      await Promise.all(
+        [1, 2, 3].map(v => transaction.transaction(inner => inner.exec('INSERT INTO t (v) VALUES (?)', [v]))),
+      );
       await transaction.batch([sql`INSERT INTO t (v) VALUES (${'batch'})`]);
       await assert.rejects(transaction.exec('COMMIT'), { code: 'USAGE' });
       return 'result';
@@ -350,7 +356,10 @@ export function clientSuite(name: string, start: () => Promise<SuiteServer>, can
       client.transaction(async transaction => {
         await transaction.exec('INSERT INTO t (id) VALUES (1)');
         await rejects(transaction.exec('INSERT OR ROLLBACK INTO t (id) VALUES (1)'), { code: 'SQLITE' });
-        await rejects(transaction.exec('INSERT INTO t (id) VALUES (2)'), { code: 'SQLITE', message: /was rolled back/ });
+        await rejects(transaction.exec('INSERT INTO t (id) VALUES (2)'), {
+          code: 'SQLITE',
+          message: /was rolled back/,
+        });
       }),
       { code: 'SQLITE', committed: false, message: /was rolled back/ },
     );
@@ -496,7 +505,8 @@ export function clientSuite(name: string, start: () => Promise<SuiteServer>, can
           certain.add(id);
         } else if (kind === 3) {
           let expected = 1;
-          for await (const { x } of client.query<{ x: number }>(COUNTING, [3000], { signal })) assert.equal(x, expected++);
+          for await (const { x } of client.query<{ x: number }>(COUNTING, [3000], { signal }))
+            assert.equal(x, expected++);
         } else {
           await client.batch([sql`INSERT INTO t (id, v) VALUES (${id}, 0)`, sql`UPDATE t SET v = 1 WHERE id = ${id}`], {
             signal,
