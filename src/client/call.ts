@@ -15,8 +15,10 @@ import type { Column } from './types.ts';
 /** How a call ended. */
 export type CallEnd =
   | { readonly kind: 'done' }
-  /** Taken back by an INTERRUPT before it had an effect. */
-  | { readonly kind: 'stopped' }
+  /**
+   * Ended by an INTERRUPT: before it had an effect, or `answered`, and only rows were dropped on this side.
+   */
+  | { readonly kind: 'stopped'; readonly answered: boolean }
   | { readonly kind: 'failed'; readonly failure: Failure }
   /** The answer was there, but cannot be given to the caller. */
   | { readonly kind: 'unreadable'; readonly error: RangeError }
@@ -24,7 +26,8 @@ export type CallEnd =
   | { readonly kind: 'broken'; readonly error: DqliteError };
 
 const DONE: CallEnd = { kind: 'done' };
-const STOPPED: CallEnd = { kind: 'stopped' };
+const STOPPED: CallEnd = { kind: 'stopped', answered: false };
+const DROPPED: CallEnd = { kind: 'stopped', answered: true };
 
 export abstract class Call implements Receiver {
   readonly plan: Plan;
@@ -35,6 +38,8 @@ export abstract class Call implements Receiver {
   /** How it ended, once its answer was complete; it is over when the connection is in step, too. */
   #end: CallEnd | undefined = undefined;
   #interrupted = false;
+  /** Rows came after the INTERRUPT and were not kept: the answer is not whole. */
+  #hasDropped = false;
   /** The session's, to go on. */
   onOver: ((call: Call, end: CallEnd) => void) | undefined = undefined;
 
@@ -48,6 +53,11 @@ export abstract class Call implements Receiver {
 
   /** The end is near, or there: nobody needs to wait for rows any longer. */
   protected abstract over(end: CallEnd): void;
+
+  /** Whether rows that come after an INTERRUPT are of use. */
+  protected get dropsWhenInterrupted(): boolean {
+    return this.plan.isRead;
+  }
 
   get columns(): readonly Column[] {
     return this.decoder.shape?.columns ?? [];
@@ -82,10 +92,13 @@ export abstract class Call implements Receiver {
       case responseType.rows: {
         this.decoder.begin(body);
         const { isLast } = this.decoder;
-        if (!this.#interrupted && this.#end === undefined) this.#takeRows(body);
+        if (this.#end === undefined) {
+          if (this.#interrupted && this.dropsWhenInterrupted) this.#hasDropped = true;
+          else this.#takeRows(body);
+        }
         if (!isLast) return false;
         this.plan.shape = this.decoder.shape;
-        this.#answered(this.#end ?? DONE);
+        this.#answered(this.#end ?? (this.#hasDropped ? DROPPED : DONE));
         return true;
       }
       case responseType.result: {

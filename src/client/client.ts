@@ -14,7 +14,7 @@ import { settingsOf, type Settings } from './options.ts';
 import { Plan, Plans, type Bound } from './plan.ts';
 import { Pool, type PoolState } from './pool.ts';
 import { Reserved } from './reserved.ts';
-import { RowIterator, type OpenedStream } from './row-iterator.ts';
+import type { OpenedStream } from './row-iterator.ts';
 import { BEGIN, BEGIN_IMMEDIATE, type Session } from './session.ts';
 import { isTransactionControl } from './sql-text.ts';
 import { Transaction, type Observer, type Pinned } from './transaction.ts';
@@ -181,11 +181,7 @@ export class Client extends Executor implements AsyncDisposable {
 
   // --- Streams --------------------------------------------------------------------------------------------------
 
-  override iterate(bound: Bound, options: QueryOptions): AsyncIterableIterator<unknown> {
-    return new RowIterator(() => this.#open(bound, options));
-  }
-
-  async #open(bound: Bound, options: QueryOptions): Promise<OpenedStream> {
+  protected override async openStream(bound: Bound, options: QueryOptions): Promise<OpenedStream> {
     const { plan } = bound;
     const { clock } = this.#host;
     const cancellation = Cancellation.of(clock, options.signal, options.timeoutMs ?? this.defaults.timeoutMs);

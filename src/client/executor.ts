@@ -8,6 +8,7 @@ import { checkParameters } from './parameters.ts';
 import type { Bound, Plan, Plans } from './plan.ts';
 import { Query, type Runner } from './query.ts';
 import type { RowFormat } from './row-decoder.ts';
+import { RowIterator, type OpenedStream } from './row-iterator.ts';
 import { Statement } from './statement.ts';
 import type {
   BatchStatement,
@@ -126,7 +127,19 @@ export abstract class Executor implements Runner {
 
   abstract collect(bound: Bound, options: QueryOptions): Promise<Collected>;
 
-  abstract iterate(bound: Bound, options: QueryOptions): AsyncIterableIterator<unknown>;
+  /** A write with RETURNING runs to its end before its rows can be given; other rows come as they are found. */
+  iterate(bound: Bound, options: QueryOptions): AsyncIterableIterator<unknown> {
+    if (bound.plan.first.returning || !bound.plan.givesRows) return this.#iterateCollected(bound, options);
+    return new RowIterator(() => this.openStream(bound, options));
+  }
+
+  async *#iterateCollected(bound: Bound, options: QueryOptions): AsyncGenerator<unknown, void> {
+    const { rows } = await this.collect(bound, options);
+    yield* rows;
+  }
+
+  /** Starts a query whose rows are taken one by one. */
+  protected abstract openStream(bound: Bound, options: QueryOptions): Promise<OpenedStream>;
 
   /** Nobody will run it again. */
   protected abstract finalize(plan: Plan): void;

@@ -48,6 +48,11 @@ export class RowStream extends Call {
     this.#wakeUp();
   }
 
+  /** Whoever cancels a stream, or leaves its loop, does not look at it any more. */
+  protected override get dropsWhenInterrupted(): boolean {
+    return true;
+  }
+
   protected override over(end: CallEnd): void {
     this.#end = end;
     this.#connection.resume();

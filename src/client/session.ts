@@ -115,7 +115,15 @@ export class Session {
       return withEffect(cause, { sql, committed: committedAfter(sent, end.failure) });
     }
     if (end.kind === 'stopped') {
-      const committed = sent.isRead ? undefined : sent.isSingle || sent.inTransaction ? false : 'unknown';
+      const committed = sent.isRead
+        ? undefined
+        : sent.inTransaction
+          ? false
+          : end.answered
+            ? true
+            : sent.isSingle
+              ? false
+              : 'unknown';
       return withEffect(cause ?? new DqliteError('ABORTED', 'the statement was stopped'), { sql, committed });
     }
     return withEffect(cause ?? end.error, { sql, committed: committedAfter(sent, undefined) });

@@ -11,7 +11,7 @@ import { withEffect } from './failure.ts';
 import type { Fragment } from './fragment.ts';
 import type { ClientHost } from './host.ts';
 import type { Bound, Plan, Plans } from './plan.ts';
-import { RowIterator, type OpenedStream } from './row-iterator.ts';
+import type { OpenedStream } from './row-iterator.ts';
 import type { RowStream } from './row-stream.ts';
 import type { Session } from './session.ts';
 import { isTransactionControl } from './sql-text.ts';
@@ -171,11 +171,7 @@ export class Transaction extends Executor {
     return work;
   }
 
-  override iterate(bound: Bound, options: QueryOptions): AsyncIterableIterator<unknown> {
-    return new RowIterator(() => this.#open(bound, options));
-  }
-
-  #open(bound: Bound, options: QueryOptions): Promise<OpenedStream> {
+  protected override async openStream(bound: Bound, options: QueryOptions): Promise<OpenedStream> {
     this.#checkUsable();
     const { session, host, observe } = this.#pinned;
     const own = Cancellation.of(host.clock, options.signal, options.timeoutMs ?? this.defaults.timeoutMs);
