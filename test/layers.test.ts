@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   net: { may: ['lib', 'host:types', 'wire'] },
   node: { may: ['lib', 'host', 'raft', 'log', 'engine', 'gateway', 'net'], packages: ['yaml'] },
   client: { may: ['lib', 'host', 'wire'] },
-  cli: { may: ['lib', 'host', 'node', 'client'], node: true },
+  cli: { may: ['lib', 'host', 'wire', 'node', 'client'], node: true },
   simulation: { may: ['lib', 'host', 'raft', 'log', 'engine', 'node', 'client', 'wire', 'pages'] },
 };
 
