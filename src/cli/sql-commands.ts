@@ -10,12 +10,14 @@ import { dumpSql, likeAny, texts } from './sql-dump.ts';
 import { importRecords } from './sql-import.ts';
 import { fileText, linesOf } from './sql-io.ts';
 import { MODES, type Mode } from './sql-modes.ts';
-import { Script, type Shell } from './sql-shell.ts';
+import { AlreadyReported, Script, type Shell } from './sql-shell.ts';
 import { displayWidth, onOneLine, padEnd } from './sql-width.ts';
 
 interface Command {
   readonly usage: string;
   readonly help: string;
+  /** Further lines of help. */
+  readonly more?: readonly string[];
   /** How many arguments it takes. */
   readonly count: readonly [min: number, max: number];
   readonly run: (shell: Shell, args: readonly string[]) => Promise<void> | void;
@@ -23,6 +25,7 @@ interface Command {
 
 const MAX_READ_DEPTH = 16;
 const TERMINAL_COLUMNS = 80;
+const HELP_COLUMN = 21;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   add: {
@@ -66,7 +69,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   dump: {
     usage: '[PATTERN...]',
-    help: 'print the database, or tables whose names are LIKE a pattern, as SQL; with ADDRESS [DATABASE]: save the database files of that server here',
+    help: 'print the database, or tables LIKE a pattern, as SQL',
+    more: ['or ADDRESS [DATABASE]: save the database file of that server here'],
     count: [0, Infinity],
     run: (shell, args) =>
       args[0] !== undefined && /^@|:/.test(args[0]) ? dumpFiles(shell, args[0], args[1]) : dumpText(shell, args),
@@ -87,7 +91,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   import: {
     usage: '[--csv|--tsv] [--separator C] [--skip N] [--batch N] FILE TABLE',
-    help: 'insert the records of a file into a table, which is made if it does not exist, with the first record for names; all or nothing, or N rows at a time',
+    help: 'insert the records of a file into a table: all or none, or N rows at a time',
+    more: ['a table that does not exist is made, with the first record for names'],
     count: [2, Infinity],
     run: importFile,
   },
@@ -140,7 +145,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       shell.depth++;
       try {
         if (!(await new Script(shell, file).all(linesOf(fileText(file!))))) {
-          throw new DqliteError('USAGE', `${file} was not read to its end`);
+          throw new AlreadyReported();
         }
       } finally {
         shell.depth--;
@@ -160,7 +165,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: async (shell, patterns) => {
       const rows = await texts(
         shell.query,
-        `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND ${likeAny(['name', 'tbl_name'], patterns)} ORDER BY tbl_name, type DESC, name`,
+        `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND ${likeAny(['name', 'tbl_name'], patterns)} ORDER BY rowid`,
       );
       await shell.print(rows.map(([sql]) => `${sql};\n`).join(''));
     },
@@ -225,9 +230,10 @@ export async function runCommand(shell: Shell, line: string): Promise<void> {
 }
 
 function helpText(): string {
-  const lines = Object.entries(COMMANDS).map(([name, { usage, help }]) => {
+  const lines = Object.entries(COMMANDS).map(([name, { usage, help, more = [] }]) => {
     const head = `.${name}${usage === '' ? '' : ` ${usage}`}`;
-    return head.length < 20 ? `${head.padEnd(20)}${help}` : `${head}\n${' '.repeat(20)}${help}`;
+    const body = [help, ...more].join(`\n${' '.repeat(HELP_COLUMN)}`);
+    return `${head.length < HELP_COLUMN ? head.padEnd(HELP_COLUMN) : `${head}\n${' '.repeat(HELP_COLUMN)}`}${body}`;
   });
   return `${lines.join('\n')}
 

@@ -72,7 +72,10 @@ async function dumpRows(query: Query, write: Write, table: string): Promise<void
   const columns = await texts(query, `SELECT name FROM pragma_table_info(${quoteText(table)})`);
   const values = columns.map(([name = '']) => {
     const column = quoteName(name);
-    return `CASE WHEN typeof(${column}) = 'text' AND instr(${column}, char(0)) THEN 'CAST(x''' || hex(${column}) || ''' AS TEXT)' ELSE quote(${column}) END`;
+    // An infinite number is quoted as a word by older servers.
+    return `CASE WHEN typeof(${column}) = 'text' AND instr(${column}, char(0)) THEN 'CAST(x''' || hex(${column}) || ''' AS TEXT)'
+      WHEN typeof(${column}) = 'real' AND abs(${column}) = 9e999 THEN iif(${column} > 0, '9e999', '-9e999')
+      ELSE quote(${column}) END`;
   });
   const rows = await query(`SELECT ${values.join(', ')} FROM ${quoteName(table)}`);
   const insert = `INSERT INTO ${/^[a-z_]\w*$/i.test(table) ? table : quoteName(table)} VALUES(`;

@@ -15,6 +15,11 @@ import { StatementSplitter, type Statement } from './sql-splitter.ts';
 import { statementKind, transactionAfter } from './sql-statement.ts';
 import { withoutControls } from './sql-width.ts';
 
+/** What a file that was read ends with after an error that was reported there. */
+export class AlreadyReported extends Error {
+  override readonly name = 'AlreadyReported';
+}
+
 export interface ShellOptions {
   readonly host: Host;
   readonly servers: readonly string[];
@@ -32,6 +37,9 @@ export interface ShellOptions {
 
 /** On a terminal, rows that wait for others to settle the widths of columns are shown after this. */
 const SHOW_AFTER_MS = 300;
+
+/** A statement that goes on for so long after Ctrl-C is remarked upon. */
+const PATIENCE_MS = 1000;
 
 /** What to do about an error, by its code. */
 const HINTS: ReadonlyMap<number, string> = new Map([
@@ -54,6 +62,7 @@ export class Shell {
   #lastAddress: string | undefined = undefined;
   #isRunning = false;
   #interrupts = 0;
+  #patience: NodeJS.Timeout | undefined = undefined;
   #inTransaction = false;
 
   constructor(options: ShellOptions) {
@@ -85,8 +94,15 @@ export class Shell {
   interrupt(): boolean {
     if (!this.#isRunning) return false;
     this.#interrupts++;
-    if (this.#interrupts === 1) this.#session?.interrupt();
-    else this.#session?.close();
+    if (this.#interrupts > 1) {
+      this.#session?.close();
+    } else {
+      this.#session?.interrupt();
+      this.#patience = setTimeout(
+        () => this.options.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
+        PATIENCE_MS,
+      );
+    }
     return true;
   }
 
@@ -146,10 +162,11 @@ export class Shell {
       return true;
     } catch (error) {
       if (error instanceof OutputClosed) throw error;
-      await this.#report(error, context);
+      if (!(error instanceof AlreadyReported)) await this.#report(error, context);
       return false;
     } finally {
       this.#isRunning = isInner;
+      clearTimeout(this.#patience);
       if (this.isTimed) this.options.say(`Run Time: real ${((performance.now() - startMs) / 1000).toFixed(3)}\n`);
     }
   }

@@ -21,10 +21,12 @@ type Stage = 'none' | 'explain' | 'create' | 'trigger' | 'trigger;' | 'trigger;e
 function advance(stage: Stage, word: string): Stage {
   switch (stage) {
     case 'none':
+      if (word === 'EXPLAIN') return 'explain';
+      return word === 'CREATE' ? 'create' : 'other';
     case 'explain':
+      // QUERY PLAN may come between.
       if (word === 'CREATE') return 'create';
-      if (word === 'EXPLAIN') return stage === 'none' ? 'explain' : 'other';
-      return stage === 'explain' && (word === 'QUERY' || word === 'PLAN') ? 'explain' : 'other';
+      return ['EXPLAIN', 'TEMP', 'TEMPORARY', 'TRIGGER', 'END'].includes(word) ? 'other' : 'explain';
     case 'create':
       if (word === 'TRIGGER') return 'trigger';
       return word === 'TEMP' || word === 'TEMPORARY' ? 'create' : 'other';

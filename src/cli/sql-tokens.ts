@@ -26,20 +26,22 @@ export interface Token {
 const PATTERNS: readonly (readonly [TokenKind, RegExp])[] = [
   ['space', /[ \t\n\r\f]+/y],
   ['comment', /--[^\n]*/y],
-  ['string', /[xX]'[^']*'?/y],
   ['word', /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y],
   ['number', /(?:\d|\.\d)(?:[\w.]|(?<=[\d.][eE])[+-](?=\d))*/y],
   ['variable', /\?\d*|[:@$][\w$\u0080-\uffff]+/y],
   ['semicolon', /;/y],
 ];
 
-/** What ends a token that may stretch over lines, by its first character. */
-const ENDS: Readonly<Record<string, readonly [TokenKind, string]>> = {
-  "'": ['string', "'"],
-  '"': ['name', '"'],
-  '`': ['name', '`'],
-  '[': ['name', ']'],
-};
+/** How a token begins that may stretch over lines, and what ends it. */
+const QUOTED: readonly (readonly [TokenKind, begin: string, end: string])[] = [
+  ['string', "'", "'"],
+  ['string', "x'", "'"],
+  ['string', "X'", "'"],
+  ['name', '"', '"'],
+  ['name', '`', '`'],
+  ['name', '[', ']'],
+  ['comment', '/*', '*/'],
+];
 
 /** Where a quoted token ends: behind its closing mark, doubled marks being part of it. -1: not in this text. */
 export function endOfQuoted(text: string, from: number, mark: string): number {
@@ -52,10 +54,9 @@ export function endOfQuoted(text: string, from: number, mark: string): number {
 
 /** The token at a position that is inside the text. */
 export function tokenAt(text: string, start: number): Token {
-  const quoted = text.startsWith('/*', start) ? (['comment', '*/'] as const) : ENDS[text[start]!];
-  if (quoted !== undefined) {
-    const [kind, mark] = quoted;
-    const end = endOfQuoted(text, start + (kind === 'comment' ? 2 : 1), mark);
+  for (const [kind, begin, mark] of QUOTED) {
+    if (!text.startsWith(begin, start)) continue;
+    const end = endOfQuoted(text, start + begin.length, mark);
     return { kind, start, end: end === -1 ? text.length : end, open: end === -1 ? mark : undefined };
   }
   for (const [kind, pattern] of PATTERNS) {
