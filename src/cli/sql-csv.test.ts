@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { DqliteError } from '../lib/errors.ts';
+import type { DqliteError } from '../lib/errors.ts';
 import { csvRecords } from './sql-csv.ts';
 import { formatter } from './sql-modes.ts';
 
