@@ -36,7 +36,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   node: { may: ['lib', 'host', 'raft', 'log', 'engine', 'gateway', 'net'], packages: ['yaml'] },
   client: { may: ['lib', 'host', 'wire'] },
   tools: { may: ['lib', 'host', 'raft', 'wire', 'format', 'log', 'pages', 'sqlite', 'engine', 'client'] },
-  cli: { may: ['lib', 'host', 'raft:types', 'node', 'client', 'tools'], node: true },
+  cli: { may: ['lib', 'host', 'raft:types', 'wire', 'node', 'client', 'tools'], node: true },
   simulation: { may: ['lib', 'host', 'raft', 'log', 'engine', 'node', 'client', 'wire', 'pages'] },
 };
 

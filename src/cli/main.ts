@@ -3,18 +3,22 @@
 
 import { FileError } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
+import { cluster } from './cluster.ts';
 import { demo } from './demo.ts';
 import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
 import { inspect } from './inspect.ts';
 import { recoverCommand } from './recover.ts';
 import { serve } from './serve.ts';
+import { sql } from './sql.ts';
 import { UsageError } from './usage.ts';
 
 const USAGE = `dqlite-node: dqlite in TypeScript
 
   dqlite-node serve    run a node
   dqlite-node demo     run a node in a new folder with some data, and show what it can do
+  dqlite-node sql      a shell on a database, or one run of SQL for scripts
+  dqlite-node cluster  list the servers of a cluster, add and remove some, change roles and the leader
   dqlite-node inspect  show what is in a data directory, or write a database of it to a file
   dqlite-node import   load an SQLite file into a database of a running server
   dqlite-node export   write a database of a running server to an SQLite file
@@ -25,6 +29,8 @@ dqlite-node <command> --help tells about a command.`;
 const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
   serve,
   demo,
+  sql,
+  cluster,
   inspect,
   import: importCommand,
   export: exportCommand,

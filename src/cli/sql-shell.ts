@@ -1,0 +1,319 @@
+/**
+ * The shell without its terminal: runs lines of SQL and dot-commands on one session, prints results and errors, and
+ * is interrupted. The session is renewed when its leader is lost; what that means for the user is said.
+ */
+
+import type { Host } from '../host/index.ts';
+import { DqliteError } from '../lib/errors.ts';
+import { dqliteCode, sqliteCode } from '../wire/index.ts';
+import { ClusterAdmin } from './cluster-admin.ts';
+import { Session, isInterrupted, isLost, type Rows } from './sql-connection.ts';
+import { marked, placeOf } from './sql-error.ts';
+import { OutputClosed, type Output } from './sql-io.ts';
+import { formatter, type FormatSettings, type Mode } from './sql-modes.ts';
+import { StatementSplitter, type Statement } from './sql-splitter.ts';
+import { statementKind, transactionAfter } from './sql-statement.ts';
+import { withoutControls } from './sql-width.ts';
+
+/** What a file that was read ends with after an error that was reported there. */
+export class AlreadyReported extends Error {
+  override readonly name = 'AlreadyReported';
+}
+
+export interface ShellOptions {
+  readonly host: Host;
+  readonly servers: readonly string[];
+  readonly database: string;
+  readonly output: Output;
+  /** Errors and remarks. */
+  readonly say: (text: string) => void;
+  readonly mode: Mode;
+  readonly headers: boolean | undefined;
+  /** Somebody types: errors end nothing, changes are counted aloud. */
+  readonly isInteractive: boolean;
+  /** Runs a line that begins with a dot. Rejects with DqliteError. */
+  readonly command: (shell: Shell, line: string) => Promise<void>;
+}
+
+/** On a terminal, rows that wait for others to settle the widths of columns are shown after this. */
+const SHOW_AFTER_MS = 300;
+
+/** A statement that goes on for so long after Ctrl-C is remarked upon. */
+const PATIENCE_MS = 1000;
+
+/** What to do about an error, by its code. */
+const HINTS: ReadonlyMap<number, string> = new Map([
+  [sqliteCode.busy, 'another client is writing'],
+  [sqliteCode.busySnapshot, 'another client has written since this transaction first read: ROLLBACK, and begin again'],
+  [516, 'ROLLBACK ends the transaction that was aborted'],
+  [dqliteCode.leadershipLost, 'it is not known whether the statement was committed'],
+]);
+
+export class Shell {
+  readonly options: ShellOptions;
+  readonly admin: ClusterAdmin;
+  format: FormatSettings;
+  isTimed = false;
+  /** `.quit` was said. */
+  isOver = false;
+  /** How deep `.read` is in files that read files. */
+  depth = 0;
+  #session: Session | undefined = undefined;
+  #lastAddress: string | undefined = undefined;
+  #isRunning = false;
+  #interrupts = 0;
+  #patience: NodeJS.Timeout | undefined = undefined;
+  #inTransaction = false;
+
+  constructor(options: ShellOptions) {
+    this.options = options;
+    this.admin = new ClusterAdmin(options.host, options.servers);
+    this.format = {
+      mode: options.mode,
+      headers: options.headers,
+      nullText: undefined,
+      isTerminal: options.output.isTerminal,
+    };
+  }
+
+  get inTransaction(): boolean {
+    return this.#inTransaction;
+  }
+
+  /** The session with the leader, a new one if there is none. Rejects with DqliteError NO_LEADER. */
+  async session(): Promise<Session> {
+    if (this.#session === undefined) {
+      this.#session = await Session.open(this.options.host, this.options.servers, this.options.database);
+      if (this.#lastAddress !== undefined) this.options.say(`(connected again, to ${this.#session.address})\n`);
+      this.#lastAddress = this.#session.address;
+    }
+    return this.#session;
+  }
+
+  /** Stops what runs; asked a second time, gives up the connection for it. False if nothing runs. */
+  interrupt(): boolean {
+    if (!this.#isRunning) return false;
+    this.#interrupts++;
+    if (this.#interrupts > 1) {
+      this.#session?.close();
+    } else {
+      this.#session?.interrupt();
+      this.#patience = setTimeout(
+        () => this.options.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
+        PATIENCE_MS,
+      );
+    }
+    return true;
+  }
+
+  /** For work of many statements. Throws SQLITE_INTERRUPT. */
+  readonly checkInterrupt = (): void => {
+    if (this.#interrupts > 0) throw new DqliteError('SQLITE', 'interrupted', { sqliteCode: 9 });
+  };
+
+  close(): void {
+    this.#session?.close();
+    this.#session = undefined;
+  }
+
+  async print(text: string): Promise<void> {
+    await this.options.output.write(text);
+  }
+
+  /** Runs a query; for commands. */
+  readonly query = async (sql: string): Promise<Rows | undefined> => {
+    this.checkInterrupt();
+    return (await this.session()).query(sql);
+  };
+
+  /** Prints rows in the current mode. */
+  async show({ columns, batches }: Rows): Promise<void> {
+    const { output, isInteractive } = this.options;
+    const format = formatter(columns, this.format);
+    const show = (): void => void output.write(format.flush()).catch(() => {});
+    const timer = output.isTerminal ? setInterval(show, SHOW_AFTER_MS) : undefined;
+    let count = 0;
+    try {
+      for await (const rows of batches) {
+        count += rows.length;
+        await output.write(format.rows(rows));
+      }
+    } finally {
+      clearInterval(timer);
+      // What an error cuts off is shown up to there.
+      await output.write(format.flush());
+    }
+    if (columns.length > 0) await output.write(format.end());
+    if (isInteractive && count === 0 && columns.length > 0) this.options.say('(no rows)\n');
+  }
+
+  /** Runs a statement or command and reports how it fails. False if it did. Rejects with OutputClosed only. */
+  async attempt(
+    work: () => Promise<void>,
+    context: { readonly sql?: string; readonly where: string },
+  ): Promise<boolean> {
+    // A command that reads a file runs commands.
+    const isInner = this.#isRunning;
+    this.#isRunning = true;
+    if (!isInner) this.#interrupts = 0;
+    const startMs = performance.now();
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (error instanceof OutputClosed) throw error;
+      if (!(error instanceof AlreadyReported)) await this.#report(error, context);
+      return false;
+    } finally {
+      this.#isRunning = isInner;
+      clearTimeout(this.#patience);
+      if (this.isTimed) this.options.say(`Run Time: real ${((performance.now() - startMs) / 1000).toFixed(3)}\n`);
+    }
+  }
+
+  async run(sql: string): Promise<void> {
+    const kind = statementKind(sql);
+    this.checkInterrupt();
+    try {
+      await this.#run(sql, kind);
+    } catch (error) {
+      if (!isLost(error) || this.#inTransaction || !isNotRun(error) || this.#interrupts > 0) throw error;
+      // It has provably not been run: another leader can run it.
+      this.close();
+      await this.#run(sql, kind);
+    }
+    this.#inTransaction = transactionAfter(sql, this.#inTransaction);
+  }
+
+  async #run(sql: string, kind: ReturnType<typeof statementKind>): Promise<void> {
+    const session = await this.session();
+    if (kind === 'query' || kind === 'returning') {
+      const rows = await (kind === 'query' ? session.query(sql) : session.queryWrite(sql));
+      if (rows !== undefined) await this.show(rows);
+      return;
+    }
+    const count = await session.exec(sql);
+    if (kind === 'change' && this.options.isInteractive)
+      this.options.say(`(${count} row${count === 1 ? '' : 's'} changed)\n`);
+  }
+
+  async #report(error: unknown, { sql, where }: { readonly sql?: string; readonly where: string }): Promise<void> {
+    const { say } = this.options;
+    if (!(error instanceof DqliteError)) {
+      say(`Error${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      return;
+    }
+    if (this.#interrupts > 1) {
+      say('Interrupted: the connection was given up, because the server did not stop the statement\n');
+    } else if (isInterrupted(error)) {
+      say('Interrupted\n');
+    } else {
+      const code = error.sqliteCode === undefined || error.sqliteCode <= 1 ? '' : ` (${error.sqliteCode})`;
+      say(`Error${where}: ${withoutControls(error.message)}${code}\n`);
+      if (sql !== undefined) await this.#mark(sql, error.message);
+      const hint = error.hint ?? HINTS.get(error.sqliteCode ?? 0);
+      if (hint !== undefined) say(`  hint: ${hint}\n`);
+    }
+    if (isLost(error)) {
+      if (this.#inTransaction) say('  The transaction that was open is gone.\n');
+      this.#inTransaction = false;
+      this.close();
+    }
+  }
+
+  async #mark(sql: string, message: string): Promise<void> {
+    try {
+      const session = this.#session;
+      const place = await placeOf(sql, message, async text => session?.check(text));
+      if (place !== undefined) this.options.say(`${marked(sql, place)}\n`);
+    } catch {
+      // The mark is only a help; the next statement will find out what is wrong with the connection.
+    }
+  }
+}
+
+/** Whether an error says that the statement has not been run. */
+function isNotRun(error: unknown): boolean {
+  const code = error instanceof DqliteError ? error.sqliteCode : undefined;
+  return code === dqliteCode.notLeader || code === dqliteCode.notLeaderLegacy || code === sqliteCode.notFound;
+}
+
+/** A text that is run line by line. */
+export class Script {
+  readonly #shell: Shell;
+  /** For messages; undefined if somebody types, or the text is one argument. */
+  readonly #name: string | undefined;
+  #splitter = new StatementSplitter();
+  #lineNumber = 0;
+
+  constructor(shell: Shell, name: string | undefined) {
+    this.#shell = shell;
+    this.#name = name;
+  }
+
+  /** No statement has begun. */
+  get isIdle(): boolean {
+    return this.#splitter.isIdle;
+  }
+
+  /** Forgets the statement that has begun. */
+  reset(): void {
+    this.#splitter = new StatementSplitter(this.#lineNumber + 1);
+  }
+
+  /** Runs what a line completes. False if something failed. */
+  async line(line: string): Promise<boolean> {
+    this.#lineNumber++;
+    if (this.#splitter.isIdle && line.trimStart().startsWith('.')) {
+      this.reset();
+      return this.#shell.attempt(() => this.#shell.options.command(this.#shell, line.trim()), {
+        where: this.#where(this.#lineNumber),
+      });
+    }
+    this.#splitter.push(line);
+    return this.#statements();
+  }
+
+  /** Runs what the end of the text completes. False if it failed. */
+  async end(): Promise<boolean> {
+    const rest = this.#splitter.rest();
+    return rest === undefined || this.#run(rest);
+  }
+
+  /** Runs all lines, up to the first that fails or to the end of the shell. False if one failed. */
+  async all(lines: AsyncIterable<string>): Promise<boolean> {
+    for await (const line of lines) {
+      if (!(await this.line(line))) return false;
+      if (this.#shell.isOver) return true;
+    }
+    return this.end();
+  }
+
+  async #statements(): Promise<boolean> {
+    let isGood = true;
+    for (let next = this.#splitter.next(); next !== undefined; next = this.#splitter.next()) {
+      if (isGood) isGood = await this.#run(next);
+      if (this.#shell.isOver) break;
+    }
+    return isGood;
+  }
+
+  #run({ sql, line }: Statement): Promise<boolean> {
+    return this.#shell.attempt(() => this.#shell.run(sql), { sql, where: this.#where(line) });
+  }
+
+  #where(line: number): string {
+    return this.#name === undefined ? '' : ` in ${this.#name}, line ${line}`;
+  }
+}
+
+/** Runs a text that was given at once. False if a statement failed. */
+export async function runText(shell: Shell, text: string): Promise<boolean> {
+  const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  const script = new Script(shell, undefined);
+  for (const line of lines) {
+    if (!(await script.line(line))) return false;
+    if (shell.isOver) return true;
+  }
+  return script.end();
+}
