@@ -8,7 +8,7 @@ import {
   type Host,
   type Logger,
 } from '../host/index.ts';
-import { Writer } from '../lib/bytes.ts';
+import { uint32At, Writer } from '../lib/bytes.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
 import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts';
@@ -48,7 +48,9 @@ export interface NodeOptions {
 }
 
 const DEFAULT_HEARTBEAT_MS = 500;
+const DEFAULT_ELECTION_TIMEOUT_MS = 3000;
 const HEARTBEAT_PER_LATENCY = 1.5;
+const ELECTION_TIMEOUT_PER_LATENCY = 15;
 const DEFAULT_TRAILING = 8192;
 const DEFAULT_MAX_CONNECTIONS = 10_000;
 const MIB = 1024 * 1024;
@@ -88,7 +90,7 @@ export class Node {
         await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
       }
       const state = await log.loadState();
-      const raft = new Raft(self, state);
+      const raft = new Raft({ ...self, ...timing(options), seed: seedOf(host) }, state);
       checkConfiguration(options.directory, self, raft.configuration);
       const environment = {
         wallMs: () => clock.wallMs(),
@@ -113,7 +115,6 @@ export class Node {
     raft: Raft,
     engine: Engine,
   ): Promise<Node> {
-    const { latencyMs } = options;
     let node: Node | undefined;
     const failed = (error: unknown): void => {
       logger.fatal({ error }, 'the node stops');
@@ -123,7 +124,7 @@ export class Node {
     const replica = new Replica(raft, log, engine, {
       clock: host.clock,
       logger,
-      heartbeatMs: latencyMs === undefined ? DEFAULT_HEARTBEAT_MS : latencyMs * HEARTBEAT_PER_LATENCY,
+      heartbeatMs: timing(options).heartbeatMs,
       snapshotThreshold: options.snapshotThreshold ?? 0,
       snapshotTrailing: options.snapshotTrailing ?? DEFAULT_TRAILING,
       failed,
@@ -140,7 +141,7 @@ export class Node {
     });
     replica.start();
     try {
-      if (raft.role === 'leader') await new Promise<void>(resolve => engine.whenReady(resolve));
+      if (raft.isOnlyVoter) await new Promise<void>(resolve => engine.whenReady(resolve));
       const bound = await acceptor.listen(options.bind ?? options.address);
       node = new Node(options, bound, engine, replica, raft, log, acceptor);
       return node;
@@ -223,6 +224,18 @@ export interface NodeMetrics {
   readonly sqliteConnections: number;
   /** Bytes of temporary files. */
   readonly tempBytes: number;
+}
+
+function timing({ latencyMs }: NodeOptions): { heartbeatMs: number; electionTimeoutMs: number } {
+  return latencyMs === undefined
+    ? { heartbeatMs: DEFAULT_HEARTBEAT_MS, electionTimeoutMs: DEFAULT_ELECTION_TIMEOUT_MS }
+    : { heartbeatMs: latencyMs * HEARTBEAT_PER_LATENCY, electionTimeoutMs: latencyMs * ELECTION_TIMEOUT_PER_LATENCY };
+}
+
+function seedOf({ random }: Host): number {
+  const bytes = new Uint8Array(4);
+  random.fill(bytes);
+  return uint32At(bytes, 0);
 }
 
 /** Rejects with DqliteError if an address cannot be listened on now. */

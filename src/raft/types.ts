@@ -5,9 +5,10 @@
  * clock and carries out the outputs in their order; whatever takes time (disk, network) comes back later as another
  * input. What the host owes the core:
  *
- * 1. Writes (`storeTerm`, `append`, `truncate`, `installSnapshot`) go to the disk in the order of the outputs, and are
- *    answered in that order. Entries of several `append`s may be written together and answered by one `stored`.
- *    Nothing else waits for them: the core itself holds back what may not leave before a write is durable.
+ * 1. Writes to the log (`append`, `truncate`, `installSnapshot`) are done and answered in the order of the outputs;
+ *    `storeTerm`s among themselves too, but the two kinds need not wait for each other. Entries of several `append`s
+ *    may be written together and answered by one `stored`. Nothing else waits for writes: the core itself holds back
+ *    what may not leave before one is durable.
  * 2. `send` goes out at once, in order per peer. Messages may be lost, repeated and delayed, never altered.
  * 3. `tick` comes every heartbeat interval, sockets having been read first (design rule 20).
  * 4. A failed `storeTerm`, `truncate` or `installSnapshot` that left the disk in an unknown state is final: stop.
@@ -116,7 +117,7 @@ export type Input =
   | { readonly kind: 'snapshotOffered'; readonly from: Peer; readonly message: InstallSnapshot }
   /** A further part of it has arrived: the leader is alive. As often as the host likes. */
   | { readonly kind: 'snapshotProgress'; readonly from: Peer }
-  /** All of the data is in a file of this node. */
+  /** All of the data is in a file of this node. The answer is `installSnapshot`, now or later, or `discardSnapshot`. */
   | { readonly kind: 'snapshotReceived'; readonly from: Peer; readonly message: InstallSnapshot }
   /** The sender's connection ended, or the data is not a snapshot, or it could not be kept. */
   | { readonly kind: 'snapshotNotReceived'; readonly from: Peer; readonly message: InstallSnapshot }
@@ -157,6 +158,8 @@ export type Output =
 
   /** Keep the data of the snapshot that was offered; answer `snapshotReceived` or `snapshotNotReceived`. */
   | { readonly kind: 'receiveSnapshot'; readonly from: Peer; readonly message: InstallSnapshot }
+  /** What was received is not wanted any more: remove it. */
+  | { readonly kind: 'discardSnapshot'; readonly from: Peer; readonly message: InstallSnapshot }
   /**
    * Make the received snapshot the state of this node: durable, the log emptied to continue at `index` + 1, the
    * databases replaced; answer `snapshotInstalled`. Apply nothing meanwhile. If that fails: stop.
