@@ -66,7 +66,7 @@ export class Election {
     if (core.role === 'leader' || core.nowMs - this.#heardMs < this.#timeoutMs) return;
     if (this.isInstalling || !core.isSettled) {
       this.resetTimer();
-    } else if (core.configurations.isVoter) {
+    } else if (core.configurations.mayLead) {
       this.#askFirst();
     } else {
       this.resetTimer();
@@ -154,7 +154,9 @@ export class Election {
       if (core.nowMs < this.#refuseUntilMs) return false;
     }
     if (!message.preVote && message.term > core.term) this.#transitions.becomeFollower(message.term, undefined);
-    if (this.isInstalling || message.term < core.term || !core.configurations.isVoter) return false;
+    // Who counts is the candidate's business: a server that was just promoted may not know it yet, and without its vote
+    // nobody might ever be elected (dissertation, section 4.1). C refuses here.
+    if (this.isInstalling || message.term < core.term) return false;
     if (!message.preVote && core.votedFor !== undefined && core.votedFor !== message.candidate) return false;
     const { lastTerm, lastIndex } = core.log;
     return message.lastTerm > lastTerm || (message.lastTerm === lastTerm && message.lastIndex >= lastIndex);

@@ -55,6 +55,14 @@ export class Configurations {
     return this.#uncommitted.length > 0;
   }
 
+  /**
+   * Whether this server may stand for election. One whose removal is not committed may: perhaps nobody else has a log
+   * that can win (dissertation, section 4.2.2).
+   */
+  get mayLead(): boolean {
+    return this.isVoter || (this.isChanging && voters(this.committed).some(server => server.id === this.#self));
+  }
+
   append(index: Index, configuration: Configuration): void {
     this.#uncommitted.push({ index, configuration });
     this.#update();

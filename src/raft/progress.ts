@@ -54,6 +54,8 @@ export class Progress {
   electionTimeoutMs: number | undefined = undefined;
   /** Whether a result came at all, and whether it had the form of 24 bytes. */
   isOld: boolean | undefined = undefined;
+  /** Rejections, one after the other, of what the member had acknowledged. */
+  contradictions = 0;
   readonly #inflight = new Queue<Sent>();
   #inflightBytes = 0;
   #claims: Claim[] = [];

@@ -58,7 +58,8 @@ export class RaftLog {
 
   /** Term of an entry, or of the one before the first; undefined outside. */
   termAt(index: Index): Term | undefined {
-    if (index === this.#firstIndex - 1) return this.#previousTerm;
+    // After a start it is known only if a snapshot ends there.
+    if (index === this.#firstIndex - 1) return index > 0 && this.#previousTerm === 0 ? undefined : this.#previousTerm;
     if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
     let low = 0;
     let high = this.#runs.length - 1;

@@ -7,6 +7,9 @@ import type { Core } from './core.ts';
 import type { Progress } from './progress.ts';
 import type { Entry, Index } from './types.ts';
 
+/** Rejections in a row of what was acknowledged, before they are believed. */
+const MAX_CONTRADICTIONS = 10;
+
 export class Replicator {
   readonly #core: Core;
   /** The first entry of this leadership. */
@@ -47,6 +50,7 @@ export class Replicator {
   /** Says whether the member has more than was known. */
   accepted(progress: Progress, lastIndex: Index): boolean {
     const { log } = this.#core;
+    progress.contradictions = 0;
     const index = Math.min(progress.trusted(lastIndex, this.#firstIndex), log.lastIndex);
     const isMore = index > progress.match;
     if (isMore) progress.acknowledged(index);
@@ -70,7 +74,8 @@ export class Replicator {
     switch (progress.state) {
       case 'probe': {
         if (rejected !== progress.next - 1) return false;
-        if (rejected <= progress.match) return true;
+        // Perhaps it answers an old message; if that is all it says, it has lost what it acknowledged.
+        if (rejected <= progress.match) return ++progress.contradictions === MAX_CONTRADICTIONS;
         progress.probe(Math.max(1, Math.min(rejected, hint + 1)));
         this.replicate(progress);
         return false;
@@ -199,6 +204,7 @@ export class Replicator {
     const { snapshot } = core;
     if (!progress.isActive || snapshot === undefined) {
       // Nobody is known to be there: a gigabyte would be wasted.
+      progress.probe(progress.match + 1);
       this.#greet(progress);
       return;
     }
