@@ -161,8 +161,15 @@ export class Replicator {
   #sendHeartbeat(progress: Progress): void {
     const { log } = this.#core;
     const previous = progress.next - 1;
-    if (log.termAt(previous) === undefined) this.#greet(progress);
-    else this.#send(progress, previous, []);
+    if (log.termAt(previous) !== undefined) {
+      this.#send(progress, previous, []);
+    } else if (progress.isReading) {
+      this.#greet(progress);
+    } else {
+      // A snapshot of this node took the place of what the member was last sent.
+      progress.probe(progress.match + 1);
+      this.#sendEntries(progress);
+    }
   }
 
   /**
