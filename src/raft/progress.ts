@@ -73,6 +73,11 @@ export class Progress {
     return this.#inflight.length;
   }
 
+  /** Whether its acknowledgements have to be taken for less than they say. */
+  isDoubtful(firstOwn: Index): boolean {
+    return this.electionTimeoutMs === undefined && this.match < firstOwn;
+  }
+
   noteFeatures(features: bigint | undefined): void {
     this.isOld = features === undefined;
     this.electionTimeoutMs = electionTimeoutOf(features);
@@ -103,7 +108,7 @@ export class Progress {
   /** An AppendEntries went out. `firstOwn`: the first entry of this leadership. */
   sent(previousIndex: Index, count: number, bytes: number, firstOwn: Index): void {
     const lastIndex = previousIndex + count;
-    if (this.match < firstOwn) this.#claim({ previousIndex, lastIndex });
+    if (this.isDoubtful(firstOwn)) this.#claim({ previousIndex, lastIndex });
     if (this.state === 'probe') this.isWaiting = true;
     if (this.state !== 'pipeline' || count === 0) return;
     this.next = lastIndex + 1;
@@ -123,7 +128,7 @@ export class Progress {
 
   /** How much of its log an acknowledgement of `lastIndex` shows to be the same as this leader's. */
   trusted(lastIndex: Index, firstOwn: Index): Index {
-    if (this.electionTimeoutMs !== undefined || this.match >= firstOwn) {
+    if (!this.isDoubtful(firstOwn)) {
       this.#claims = [];
       return lastIndex;
     }

@@ -38,8 +38,11 @@ export class Replicator {
       return;
     }
     if (progress.state === 'probe') {
+      // What may be answered later makes every answer doubtful: is anybody there at all?
+      const isSilent = progress.isWaiting && progress.isDoubtful(this.#firstIndex);
       progress.isWaiting = false;
-      if (progress.isReading) this.#sendHeartbeat(progress);
+      if (isSilent) this.#greet(progress);
+      else if (progress.isReading) this.#sendHeartbeat(progress);
       else this.#sendEntries(progress);
       return;
     }
@@ -60,9 +63,10 @@ export class Replicator {
     }
     if (progress.state === 'probe' && (isMore || progress.next === progress.match + 1)) {
       // Until it has an entry of this term, what it has beyond may be anything: one message at a time.
-      const isKnown = progress.match >= this.#firstIndex || progress.electionTimeoutMs !== undefined;
-      if (isKnown) progress.pipeline();
+      if (!progress.isDoubtful(this.#firstIndex)) progress.pipeline();
       else if (isMore) progress.probe(progress.match + 1);
+      // It was taken for the answer to an older message: ask again.
+      else if (lastIndex > index) progress.isWaiting = false;
     }
     this.replicate(progress);
     return isMore;
