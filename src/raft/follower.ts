@@ -26,8 +26,8 @@ export class Follower {
   /** Entries up to here are the same as the leader's. */
   #matched: Index = 0;
   #leaderCommit: Index = 0;
-  /** Entries up to here are to be acknowledged once they are durable. */
-  #owed: Index = 0;
+  /** Where messages end that are to be acknowledged once they are durable. */
+  #owed: Index[] = [];
   #receiving: Receiving | undefined = undefined;
   #installing: SnapshotInfo | undefined = undefined;
 
@@ -41,7 +41,7 @@ export class Follower {
   reset(): void {
     this.#matched = 0;
     this.#leaderCommit = 0;
-    this.#owed = 0;
+    this.#owed = [];
   }
 
   appendEntries(from: Peer, message: AppendEntries): void {
@@ -70,7 +70,7 @@ export class Follower {
     this.#matched = Math.max(this.#matched, previousIndex + entries.length);
     this.#leaderCommit = Math.max(this.#leaderCommit, message.commitIndex);
     this.#commit();
-    if (isNew) this.#owed = this.#matched;
+    if (isNew) this.#owed.push(this.#matched);
     else this.#answer(from, 0, Math.min(core.storedIndex, this.#matched));
   }
 
@@ -85,14 +85,16 @@ export class Follower {
   stored(): void {
     const core = this.#core;
     this.#commit();
-    if (this.#owed === 0 || core.leader === undefined) return;
+    const isOwed = this.#owed.some(index => index <= core.storedIndex);
+    if (!isOwed || core.leader === undefined) return;
+    // One answer for all that are complete: never more answers than messages.
+    this.#owed = this.#owed.filter(index => index > core.storedIndex);
     this.#answer(core.leader, 0, Math.min(core.storedIndex, this.#matched));
-    if (core.storedIndex >= this.#owed) this.#owed = 0;
   }
 
   storeFailed(): void {
     this.#matched = Math.min(this.#matched, this.#core.storedIndex);
-    this.#owed = 0;
+    this.#owed = [];
   }
 
   snapshotOffered(from: Peer, message: InstallSnapshot): void {
@@ -154,7 +156,7 @@ export class Follower {
     core.snapshotInstalled(snapshot);
     // What is committed is the same everywhere.
     this.#matched = Math.max(this.#matched, snapshot.index);
-    this.#owed = 0;
+    this.#owed = [];
     if (core.leader !== undefined) this.#answer(core.leader, 0, snapshot.index);
   }
 
@@ -245,7 +247,7 @@ export class Follower {
     if (!this.#isKnown(message)) return false;
     this.#matched = Math.max(this.#matched, message.lastIndex);
     if (core.storedIndex >= message.lastIndex) this.#answer(from, 0, message.lastIndex);
-    else this.#owed = Math.max(this.#owed, message.lastIndex);
+    else this.#owed.push(message.lastIndex);
     return true;
   }
 

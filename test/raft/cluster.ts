@@ -396,16 +396,20 @@ export class Cluster {
     while (raft.releaseData(process.applied) !== undefined);
   }
 
+  #isLikeC(id: ServerId): boolean {
+    return this.#options.likeC?.includes(Number(id)) === true;
+  }
+
   #isCut(a: ServerId, b: ServerId): boolean {
     return this.#groups.get(a) !== this.#groups.get(b);
   }
 
   #send(node: SimulatedNode, to: Peer, sent: Exclude<Message, InstallSnapshot>): void {
-    const likeC = this.#options.likeC?.includes(Number(node.id)) === true;
-    const message = likeC ? asC(sent, node.process!.raft) : sent;
+    const message = this.#isLikeC(node.id) ? asC(sent, node.process!.raft) : sent;
     const target = this.nodes.find(({ id }) => id === to.id)!;
-    // C's answers do not say what they answer, so that the stream must not repeat them.
-    const copies = !likeC && this.random.chance(this.duplicationRate) ? 2 : 1;
+    // C's answers do not say what they answer: there may be one for each message at most, as TCP has it.
+    const isExact = !this.#isLikeC(node.id) && !this.#isLikeC(to.id);
+    const copies = isExact && this.random.chance(this.duplicationRate) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.#isCut(node.id, to.id) || this.random.chance(this.lossRate)) continue;
       this.after(0.5 + this.random.float() * this.maxDelayMs, () => {
