@@ -26,18 +26,19 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   host: { may: ['lib'], node: true },
   raft: { may: ['lib'], pure: true },
   wire: { may: ['lib', 'raft:types'], pure: true },
+  rpc: { may: ['lib', 'raft'], pure: true },
   format: { may: ['lib', 'raft'], pure: true },
   log: { may: ['lib', 'host', 'format', 'raft'] },
   pages: { may: ['lib'], pure: true },
   sqlite: { may: ['lib', 'pages'], packages: ['@sqlite.org/sqlite-wasm'] },
   engine: { may: ['lib', 'host:types', 'wire', 'format', 'pages', 'sqlite'] },
   gateway: { may: ['lib', 'host:types', 'wire', 'engine', 'raft:types'] },
-  net: { may: ['lib', 'host:types', 'wire'] },
-  node: { may: ['lib', 'host', 'raft', 'log', 'engine', 'gateway', 'net'], packages: ['yaml'] },
+  net: { may: ['lib', 'host:types', 'wire', 'rpc', 'raft:types'] },
+  node: { may: ['lib', 'host', 'raft', 'rpc', 'log', 'engine', 'gateway', 'net'], packages: ['yaml'] },
   client: { may: ['lib', 'host', 'wire'] },
   tools: { may: ['lib', 'host', 'raft', 'wire', 'format', 'log', 'pages', 'sqlite', 'engine', 'client'] },
   cli: { may: ['lib', 'host', 'raft:types', 'wire', 'node', 'client', 'tools'], node: true },
-  simulation: { may: ['lib', 'host', 'raft', 'log', 'engine', 'node', 'client', 'wire', 'pages'] },
+  simulation: { may: ['lib', 'host', 'raft', 'rpc', 'log', 'engine', 'node', 'client', 'wire', 'pages'] },
 };
 
 const IMPURE =

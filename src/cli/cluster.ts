@@ -5,7 +5,8 @@ import { DqliteError } from '../lib/errors.ts';
 import { ClusterAdmin, roleName, roleNumber, serverId } from './cluster-admin.ts';
 import { formatter, type Mode } from './sql-modes.ts';
 import type { SqlValue } from './sql-connection.ts';
-import { UsageError, readArguments, serverList } from './usage.ts';
+import { SERVERS_OPTION, serversOption } from './servers.ts';
+import { UsageError, readArguments } from './usage.ts';
 
 const USAGE = `dqlite-node cluster -s <host:port,...> <command> [--json]
 
@@ -22,7 +23,7 @@ const USAGE = `dqlite-node cluster -s <host:port,...> <command> [--json]
 SERVER is an address, as the cluster knows it, or an id.`;
 
 const OPTIONS = {
-  servers: { type: 'string', short: 's' },
+  servers: SERVERS_OPTION,
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -50,7 +51,7 @@ export async function cluster(args: string[]): Promise<number> {
   if (rest.length < count[0] || rest.length > count[1]) {
     throw new UsageError(`cluster ${command}: wrong number of arguments`, USAGE);
   }
-  const admin = new ClusterAdmin(nodeHost(), serverList(values.servers, USAGE));
+  const admin = new ClusterAdmin(nodeHost(), serversOption(values.servers, USAGE));
   const mode: Mode = values.json === true ? 'json' : process.stdout.isTTY ? 'box' : 'list';
   const [first, second, third] = rest;
   switch (command) {

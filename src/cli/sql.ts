@@ -6,7 +6,8 @@ import { Editor } from './sql-editor.ts';
 import { Output, OutputClosed, linesOf, textOf } from './sql-io.ts';
 import { MODES, type Mode } from './sql-modes.ts';
 import { Script, Shell, runText } from './sql-shell.ts';
-import { UsageError, readArguments, serverList } from './usage.ts';
+import { SERVERS_OPTION, serversOption } from './servers.ts';
+import { UsageError, readArguments } from './usage.ts';
 
 const USAGE = `dqlite-node sql -s <host:port,...> <database> [sql] [options]
 
@@ -21,7 +22,7 @@ error. The exit code is 0, or 1 if a statement or the connection failed, 2 if th
 interrupted. The history of the shell is kept in ~/.dqlite_node_history, or what DQLITE_NODE_HISTORY names.`;
 
 const OPTIONS = {
-  servers: { type: 'string', short: 's' },
+  servers: SERVERS_OPTION,
   mode: { type: 'string' },
   json: { type: 'boolean' },
   csv: { type: 'boolean' },
@@ -37,7 +38,7 @@ export async function sql(args: string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const servers = serverList(values.servers, USAGE);
+  const servers = serversOption(values.servers, USAGE);
   const [database, text, ...more] = positionals;
   if (database === undefined || database === '') throw new UsageError('the name of a database is needed', USAGE);
   if (more.length > 0) throw new UsageError(`unexpected argument "${more[0]}": write the SQL in quotes`, USAGE);

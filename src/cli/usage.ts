@@ -1,7 +1,6 @@
 /** Reading command lines. */
 
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { parseAddress } from '../host/index.ts';
 import { messageOf } from '../lib/errors.ts';
 
 /** The command line is wrong: the message says how, the usage how it is right. */
@@ -42,36 +41,6 @@ export function readArguments<Options extends NonNullable<ParseArgsConfig['optio
     // Node goes on to explain how to pass a positional argument, which no command here takes.
     throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);
   }
-}
-
-/** The options and the positional arguments of a command line. Throws UsageError. */
-export function readArguments<Options extends NonNullable<ParseArgsConfig['options']>>(
-  args: string[],
-  options: Options,
-  usage: string,
-): ReturnType<typeof parseArgs<{ args: string[]; options: Options; strict: true; allowPositionals: true }>> {
-  try {
-    return parseArgs({ args, options, strict: true, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);
-  }
-}
-
-/** The addresses of `--servers`. Throws UsageError. */
-export function serverList(text: string | undefined, usage: string): string[] {
-  const servers = (text ?? '')
-    .split(',')
-    .map(server => server.trim())
-    .filter(Boolean);
-  if (servers.length === 0) throw new UsageError('-s with the address of a server is needed', usage);
-  for (const server of servers) {
-    try {
-      parseAddress(server);
-    } catch (error) {
-      throw new UsageError(`-s: ${messageOf(error)}: write host:port, [ipv6]:port or @name`, usage);
-    }
-  }
-  return servers;
 }
 
 /** A whole number in a range, or undefined if the option was not given. Throws UsageError. */

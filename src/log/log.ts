@@ -230,6 +230,8 @@ export class Log {
       votedFor: this.#metadata.vote,
       snapshotIndex: snapshot?.index ?? 0,
       snapshotTerm: snapshot?.term ?? 0,
+      snapshotConfiguration: snapshot?.configuration,
+      snapshotConfigurationIndex: snapshot?.configurationIndex ?? 0,
       log,
       committedConfiguration: committed?.configuration,
       committedConfigurationIndex: committed?.index ?? 0,

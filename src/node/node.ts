@@ -9,7 +9,7 @@ import {
   type Host,
   type Logger,
 } from '../host/index.ts';
-import { Writer } from '../lib/bytes.ts';
+import { uint32At, Writer } from '../lib/bytes.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
 import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts';
@@ -49,7 +49,9 @@ export interface NodeOptions {
 }
 
 const DEFAULT_HEARTBEAT_MS = 500;
+const DEFAULT_ELECTION_TIMEOUT_MS = 3000;
 const HEARTBEAT_PER_LATENCY = 1.5;
+const ELECTION_TIMEOUT_PER_LATENCY = 15;
 const DEFAULT_TRAILING = 8192;
 const DEFAULT_MAX_CONNECTIONS = 10_000;
 const MIB = 1024 * 1024;
@@ -89,7 +91,7 @@ export class Node {
         await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
       }
       const state = await log.loadState();
-      const raft = new Raft(self, state);
+      const raft = new Raft({ ...self, ...timing(options), seed: seedOf(host) }, state);
       checkConfiguration(options.directory, self, raft.configuration);
       const environment = {
         wallMs: () => clock.wallMs(),
@@ -116,7 +118,6 @@ export class Node {
     raft: Raft,
     engine: Engine,
   ): Promise<Node> {
-    const { latencyMs } = options;
     let node: Node | undefined;
     let refuseStart: (error: unknown) => void = () => {};
     const startRefused = new Promise<never>((_resolve, reject) => (refuseStart = reject));
@@ -131,7 +132,7 @@ export class Node {
     const replica = new Replica(raft, log, engine, {
       clock: host.clock,
       logger,
-      heartbeatMs: latencyMs === undefined ? DEFAULT_HEARTBEAT_MS : latencyMs * HEARTBEAT_PER_LATENCY,
+      heartbeatMs: timing(options).heartbeatMs,
       snapshotThreshold: options.snapshotThreshold ?? 0,
       snapshotTrailing: options.snapshotTrailing ?? DEFAULT_TRAILING,
       failed,
@@ -148,7 +149,7 @@ export class Node {
     });
     replica.start();
     try {
-      if (raft.role === 'leader') {
+      if (raft.isOnlyVoter) {
         await Promise.race([new Promise<void>(resolve => engine.whenReady(resolve)), startRefused]);
       }
       const bound = await acceptor.listen(options.bind ?? options.address);
@@ -235,6 +236,18 @@ export interface NodeMetrics {
   readonly sqliteConnections: number;
   /** Bytes of temporary files. */
   readonly tempBytes: number;
+}
+
+function timing({ latencyMs }: NodeOptions): { heartbeatMs: number; electionTimeoutMs: number } {
+  return latencyMs === undefined
+    ? { heartbeatMs: DEFAULT_HEARTBEAT_MS, electionTimeoutMs: DEFAULT_ELECTION_TIMEOUT_MS }
+    : { heartbeatMs: latencyMs * HEARTBEAT_PER_LATENCY, electionTimeoutMs: latencyMs * ELECTION_TIMEOUT_PER_LATENCY };
+}
+
+function seedOf({ random }: Host): number {
+  const bytes = new Uint8Array(4);
+  random.fill(bytes);
+  return uint32At(bytes, 0);
 }
 
 /** Rejects with DqliteError if an address cannot be listened on now. */

@@ -99,7 +99,7 @@ export class Replica implements Replicator {
   }
 
   hasLease(): boolean {
-    return this.#raft.isOnlyVoter && this.#raft.role === 'leader';
+    return this.#raft.hasLease(this.#options.clock.monotonicMs());
   }
 
   confirmLeadership(confirmed: (leads: boolean) => void): void {
@@ -139,17 +139,23 @@ export class Replica implements Replicator {
 
   #tick(): void {
     this.#ticker = this.#options.clock.setTimer(this.#options.heartbeatMs, () => {
-      this.#step({ kind: 'tick', nowMs: this.#options.clock.monotonicMs() });
+      this.#step({ kind: 'tick' });
       this.#tick();
     });
   }
 
   #step(input: Input): void {
-    for (const output of this.#raft.step(input)) this.#carryOut(output);
+    for (const output of this.#raft.step(input, this.#options.clock.monotonicMs())) this.#carryOut(output);
   }
 
   #carryOut(output: Output): void {
     switch (output.kind) {
+      case 'storeTerm':
+        this.#log.storeTermAndVote(output.term, output.votedFor).then(
+          () => this.#guard(() => this.#step({ kind: 'termStored' })),
+          (error: unknown) => this.#options.failed(error),
+        );
+        return;
       case 'append':
         for (const entry of output.entries) this.#gathered.push(entry);
         this.#gatheredLast = output.firstIndex + output.entries.length - 1;
@@ -175,6 +181,9 @@ export class Replica implements Replicator {
         return;
       case 'readFinished':
         this.#finish(output.request, output.confirmed ? undefined : 'notLeader');
+        return;
+      default:
+        // What concerns other members.
         return;
     }
   }
@@ -265,9 +274,9 @@ export class Replica implements Replicator {
         return;
       }
       this.#applyEntry(index, entry);
-      // Nobody else needs the data: this node has no followers.
-      log.forgetOldestData();
-      this.#engine.recycleEntry(entry.data);
+      const released = this.#raft.releaseData(index);
+      // Without followers nobody else has seen the data.
+      if (released !== undefined && !this.#raft.hasPeers) this.#engine.recycleEntry(released.data);
     }
     this.#applying = false;
     this.#considerSnapshot();
@@ -307,20 +316,21 @@ export class Replica implements Replicator {
     const term = this.#raft.log.termAt(index);
     assert(term !== undefined, 'the applied entry is in the log');
     const snapshot = this.#engine.snapshot();
+    const configuration = this.#raft.committedConfiguration;
+    const configurationIndex = this.#raft.committedConfigurationIndex;
     const startMs = clock.monotonicMs();
     const bytesBefore = this.#bytesSinceSnapshot;
     try {
-      await this.#log.writeSnapshot(
-        {
-          term,
-          index,
-          configuration: this.#raft.committedConfiguration,
-          configurationIndex: this.#raft.committedConfigurationIndex,
-        },
-        snapshot,
-        { entries: snapshotTrailing, bytes: Math.max(SNAPSHOT_BYTES_MIN, this.#engine.databaseBytes) },
-      );
+      await this.#log.writeSnapshot({ term, index, configuration, configurationIndex }, snapshot, {
+        entries: snapshotTrailing,
+        bytes: Math.max(SNAPSHOT_BYTES_MIN, this.#engine.databaseBytes),
+      });
       this.#snapshotIndex = index;
+      this.#step({
+        kind: 'snapshotTaken',
+        snapshot: { index, term, configuration, configurationIndex },
+        firstIndex: this.#log.firstIndex,
+      });
       this.#bytesSinceSnapshot -= bytesBefore;
       logger.info({ index, bytes: snapshot.size, ms: Math.round(clock.monotonicMs() - startMs) }, 'snapshot taken');
     } catch (error) {

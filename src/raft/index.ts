@@ -1,4 +1,6 @@
 export * from './configuration.ts';
+export type * from './messages.ts';
 export { RaftLog } from './raft-log.ts';
-export { Raft, type LoadedState, type RaftOptions } from './raft.ts';
+export type { LoadedState, RaftOptions } from './options.ts';
+export { Raft } from './raft.ts';
 export type * from './types.ts';

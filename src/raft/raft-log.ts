@@ -58,7 +58,8 @@ export class RaftLog {
 
   /** Term of an entry, or of the one before the first; undefined outside. */
   termAt(index: Index): Term | undefined {
-    if (index === this.#firstIndex - 1) return this.#previousTerm;
+    // After a start it is known only if a snapshot ends there.
+    if (index === this.#firstIndex - 1) return index > 0 && this.#previousTerm === 0 ? undefined : this.#previousTerm;
     if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
     let low = 0;
     let high = this.#runs.length - 1;
@@ -104,6 +105,54 @@ export class RaftLog {
     const entry = this.#entries.shift();
     if (entry !== undefined) this.#dataBytes -= entry.data.length;
     return entry;
+  }
+
+  /** Entries from `first` on whose data is here: at least one, then as many as fit in `maxBytes`. */
+  slice(first: Index, maxBytes: number): Entry[] {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (let index = first; index <= this.#lastIndex; index++) {
+      const entry = this.entryAt(index);
+      assert(entry !== undefined, `the data of entry ${index} is not in memory`);
+      bytes += entry.data.length;
+      if (entries.length > 0 && bytes > maxBytes) break;
+      entries.push(entry);
+    }
+    return entries;
+  }
+
+  /** The last entry up to `index` whose term is at most `term`: above it the log cannot be that of who asks. */
+  lastIndexOfTerm(index: Index, term: Term): Index {
+    for (let i = this.#runs.length - 1; i >= 0; i--) {
+      const run = this.#runs[i]!;
+      const last = (this.#runs[i + 1]?.firstIndex ?? this.#lastIndex + 1) - 1;
+      if (run.firstIndex <= index && run.term <= term) return Math.min(last, index);
+    }
+    return Math.min(this.#firstIndex - 1, index);
+  }
+
+  /** Forgets the entries before `firstIndex`, which are in a snapshot and no longer on disk. */
+  compact(firstIndex: Index): void {
+    if (firstIndex <= this.#firstIndex) return;
+    assert(firstIndex <= this.#lastIndex + 1, 'only entries of the log can be dropped');
+    const previousTerm = this.termAt(firstIndex - 1)!;
+    while (this.dataIndex < firstIndex && this.forgetOldestData() !== undefined);
+    let kept = 0;
+    while (kept + 1 < this.#runs.length && this.#runs[kept + 1]!.firstIndex <= firstIndex) kept++;
+    this.#runs.splice(0, kept);
+    if (firstIndex > this.#lastIndex) this.#runs.length = 0;
+    this.#firstIndex = firstIndex;
+    this.#previousTerm = previousTerm;
+  }
+
+  /** Forgets everything: the log continues after a snapshot that ends at `previousIndex`. */
+  reset(previousIndex: Index, previousTerm: Term): void {
+    this.#firstIndex = previousIndex + 1;
+    this.#lastIndex = previousIndex;
+    this.#previousTerm = previousTerm;
+    this.#runs.length = 0;
+    this.#entries.drain();
+    this.#dataBytes = 0;
   }
 
   #extend(term: Term): void {

@@ -1,308 +1,300 @@
 /**
- * The consensus core: a pure, synchronous state machine (`types.ts` says what goes in and comes out).
- *
- * State of the work: a cluster of one voter. It leads as soon as it is started, without an election and in the
- * term that it has (as C dqlite does, raft and disk spec section 6.2), appends a BARRIER to commit what earlier
- * terms left behind, and commits an entry once its own disk has it. Members that are not voters may be added and
- * removed; they receive nothing. A node that is not the only voter of its configuration stays a follower.
- *
- * Invariants
- * 1. commitIndex <= storedIndex <= lastIndex on a leader: nothing is committed that is not durable here.
- * 2. An entry is committed by counting only if its term is the current one (Raft paper, section 5.4.2).
- * 3. At most one membership change is uncommitted.
+ * The consensus core: a pure, synchronous state machine (`types.ts` says what goes in and comes out, and what the host
+ * owes it). This file takes the inputs to the parts and changes roles; the parts are `Election`, `Follower` and, while
+ * this node leads, `Leader`, over the state in `Core`.
  */
 
 import { assert } from '../lib/assert.ts';
-import {
-  encodeConfiguration,
-  findServer,
-  voters,
-  withoutServer,
-  withRole,
-  withServer,
-  type Configuration,
-} from './configuration.ts';
+import type { Configuration } from './configuration.ts';
+import { Core } from './core.ts';
+import { Election } from './election.ts';
+import { Follower } from './follower.ts';
+import { Leader } from './leader.ts';
+import type { InstallSnapshot, Message } from './messages.ts';
+import type { LoadedState, RaftOptions } from './options.ts';
 import type { RaftLog } from './raft-log.ts';
-import type {
-  Change,
-  Entry,
-  EntryType,
-  Index,
-  Input,
-  Output,
-  RaftErrorCode,
-  RaftRole,
-  RequestId,
-  ServerId,
-  Term,
-} from './types.ts';
-
-/** What the disk holds when the core is made. */
-export interface LoadedState {
-  readonly term: Term;
-  readonly votedFor: ServerId | undefined;
-  /** Index and term of the last snapshot; 0 and 0 without one. */
-  readonly snapshotIndex: Index;
-  readonly snapshotTerm: Term;
-  /** The entries on disk, from any index up to snapshotIndex + 1 on. */
-  readonly log: RaftLog;
-  /** The configuration that is known to be committed, and where; undefined in a new directory. */
-  readonly committedConfiguration: Configuration | undefined;
-  readonly committedConfigurationIndex: Index;
-  /** A later one in the log that may not be committed. */
-  readonly uncommittedConfiguration: Configuration | undefined;
-  readonly uncommittedConfigurationIndex: Index;
-}
-
-export interface RaftOptions {
-  readonly id: ServerId;
-  readonly address: string;
-}
-
-interface PendingChange {
-  readonly index: Index;
-  readonly request: RequestId;
-}
-
-const NO_SERVERS: Configuration = { servers: [] };
-const BARRIER_DATA = new Uint8Array(8);
+import type { Transitions } from './roles.ts';
+import type { Entry, Index, Input, Output, Peer, RaftRole, ServerId, Term } from './types.ts';
 
 export class Raft {
-  readonly id: ServerId;
-  readonly address: string;
-  readonly log: RaftLog;
-  #role: RaftRole = 'follower';
-  #term: Term;
-  #commitIndex: Index;
-  #storedIndex: Index;
-  #configuration: Configuration;
-  #isOnlyVoter: boolean;
-  #committedConfiguration: Configuration;
-  #committedConfigurationIndex: Index;
-  /** Where the configuration in use stands in the log, 0 if it is the committed one. */
-  #uncommittedConfigurationIndex: Index;
-  #pendingChange: PendingChange | undefined = undefined;
-  /** The disk refused a write: nothing is appended until it works again. */
-  #storeFailed = false;
-  #outputs: Output[] = [];
+  readonly #core: Core;
+  readonly #election: Election;
+  readonly #follower: Follower;
+  #leader: Leader | undefined = undefined;
+  #lastTickMs = 0;
+  readonly #transitions: Transitions = {
+    becomeFollower: (term, leader) => this.#becomeFollower(term, leader),
+    becomeLeader: () => this.#becomeLeader(),
+  };
+  /** Read probes are numbered through all leaderships of this process. */
+  #lastProbe = 0;
 
   constructor(options: RaftOptions, state: LoadedState) {
-    this.id = options.id;
-    this.address = options.address;
-    this.log = state.log;
-    this.#term = state.term;
-    this.#commitIndex = state.snapshotIndex;
-    this.#storedIndex = state.log.lastIndex;
-    this.#committedConfiguration = state.committedConfiguration ?? NO_SERVERS;
-    this.#committedConfigurationIndex = state.committedConfigurationIndex;
-    this.#configuration = state.uncommittedConfiguration ?? this.#committedConfiguration;
-    this.#isOnlyVoter = this.#computeIsOnlyVoter();
-    this.#uncommittedConfigurationIndex = state.uncommittedConfigurationIndex;
+    this.#core = new Core(options, state);
+    this.#election = new Election(this.#core, this.#transitions);
+    this.#follower = new Follower(this.#core, this.#election, this.#transitions);
+  }
+
+  get id(): ServerId {
+    return this.#core.settings.id;
+  }
+
+  get address(): string {
+    return this.#core.settings.address;
+  }
+
+  get log(): RaftLog {
+    return this.#core.log;
   }
 
   get role(): RaftRole {
-    return this.#role;
+    return this.#core.role;
   }
 
   get term(): Term {
-    return this.#term;
+    return this.#core.term;
   }
 
-  /** All entries up to here are committed, as far as this node knows. */
+  get votedFor(): ServerId | undefined {
+    return this.#core.votedFor;
+  }
+
+  /** All entries up to here are committed, as far as this node knows, and durable here. */
   get commitIndex(): Index {
-    return this.#commitIndex;
+    return this.#core.commitIndex;
+  }
+
+  get storedIndex(): Index {
+    return this.#core.storedIndex;
   }
 
   /** The configuration in use: the newest in the log, committed or not (Raft dissertation, section 4.1). */
   get configuration(): Configuration {
-    return this.#configuration;
+    return this.#core.configurations.current;
   }
 
   get committedConfiguration(): Configuration {
-    return this.#committedConfiguration;
+    return this.#core.configurations.committed;
   }
 
   get committedConfigurationIndex(): Index {
-    return this.#committedConfigurationIndex;
+    return this.#core.configurations.committedIndex;
   }
 
   /** The leader as far as this node knows it. */
-  get leader(): { readonly id: ServerId; readonly address: string } | undefined {
-    return this.#role === 'leader' ? { id: this.id, address: this.address } : undefined;
+  get leader(): Peer | undefined {
+    return this.#core.leader;
   }
 
   /** Whether `propose` would append. */
   get canPropose(): boolean {
-    return this.#role === 'leader' && !this.#storeFailed;
+    return this.#leader?.canPropose === true;
   }
 
   /** Nobody else can be elected, so that leading needs no confirmation. */
   get isOnlyVoter(): boolean {
-    return this.#isOnlyVoter;
+    return this.#core.configurations.isOnlyVoter;
   }
 
-  step(input: Input): Output[] {
-    this.#outputs = [];
+  /** The barrier of this leadership; undefined on others. */
+  get barrierIndex(): Index | undefined {
+    return this.#leader?.firstIndex;
+  }
+
+  /** Whether entries are sent to anybody: then their memory is not the host's to use again. */
+  get hasPeers(): boolean {
+    return this.#core.role !== 'leader' || this.#leader?.hasPeers === true;
+  }
+
+  /** Leader: whether some member that gets the log is of Debian's version, or may be (design rule 14). */
+  get hasOldMembers(): boolean {
+    return this.#leader?.hasOldMembers === true;
+  }
+
+  /** Leader: the oldest entry that must stay on disk for a member whose snapshot is under way. */
+  get oldestNeeded(): Index | undefined {
+    return this.#leader?.oldestNeeded;
+  }
+
+  /** Leader: whether a read that was executed before `nowMs` was read needs no confirmation. */
+  hasLease(nowMs: number): boolean {
+    return this.#leader?.hasLease(nowMs) === true;
+  }
+
+  /** Leader: what it knows of the members that get the log. */
+  get progress(): Leader['progress'] | undefined {
+    return this.#leader?.progress;
+  }
+
+  /**
+   * Lets go of the oldest entry's data if it is applied, durable and not worth keeping for others. To be called after
+   * applying, until it gives undefined.
+   */
+  releaseData(appliedIndex: Index): Entry | undefined {
+    const { log, storedIndex, settings } = this.#core;
+    const index = log.dataIndex;
+    if (index > appliedIndex || index > storedIndex) return undefined;
+    if (this.hasPeers && log.dataBytes <= settings.maxCacheBytes) return undefined;
+    return log.forgetOldestData();
+  }
+
+  /** `nowMs`: the monotonic clock, read for this call. */
+  step(input: Input, nowMs: number): Output[] {
+    const core = this.#core;
+    core.begin(nowMs);
     switch (input.kind) {
       case 'start':
-        if (this.#isOnlyVoter) this.#lead();
+        this.#lastTickMs = nowMs;
+        this.#election.start();
         break;
       case 'tick':
+        this.#tick(nowMs);
+        break;
+      case 'received':
+        this.#received(input.from, input.message);
+        break;
+      case 'unreachable':
+        this.#leader?.unreachable(input.peer);
         break;
       case 'propose':
-        if (this.canPropose) this.#append(input.entries);
+        this.#leader?.propose(input.entries);
         break;
       case 'change':
-        this.#change(input.request, input.change);
+        if (this.#leader === undefined) core.finish(input.request, 'notLeader');
+        else this.#leader.change(input.request, input.change);
         break;
       case 'transfer':
-        this.#finish(input.request, this.#transferError(input.target));
+        if (this.#leader === undefined) core.finish(input.request, 'notLeader');
+        else this.#leader.transfer(input.request, input.target);
         break;
       case 'read':
-        // The only voter cannot have been deposed.
-        this.#emit({ kind: 'readFinished', request: input.request, confirmed: this.#role === 'leader' });
+        if (this.#leader === undefined) {
+          core.emit({ kind: 'readFinished', request: input.request, confirmed: false });
+        } else {
+          this.#leader.read(input.request);
+        }
+        break;
+      case 'termStored':
+        if (core.termStored()) this.#election.termStored();
         break;
       case 'stored':
-        this.#stored(input.index);
+        if (!core.stored(input.index)) break;
+        if (this.#leader === undefined) this.#follower.stored();
+        else this.#leader.stored();
         break;
       case 'storeFailed':
-        this.#dropUnstored();
+        this.#storeFailed();
         break;
       case 'storeRecovered':
-        this.#storeFailed = false;
+        core.storeFailed = false;
         // The one that this leadership began with may be among what was lost.
-        if (this.#role === 'leader') this.#append([{ type: 'barrier', data: BARRIER_DATA }]);
+        this.#leader?.appendBarrier();
+        break;
+      case 'truncated':
+        core.truncated();
+        break;
+      case 'entriesRead':
+        this.#leader?.entriesRead(input.peer, input.firstIndex, input.entries);
+        break;
+      case 'snapshotTaken':
+        core.snapshot = input.snapshot;
+        core.log.compact(input.firstIndex);
+        break;
+      case 'snapshotSent':
+        this.#leader?.snapshotSent(input.peer, true);
+        break;
+      case 'snapshotNotSent':
+        this.#leader?.snapshotSent(input.peer, false);
+        break;
+      case 'snapshotOffered':
+        this.#follower.snapshotOffered(input.from, input.message);
+        break;
+      case 'snapshotProgress':
+        this.#follower.snapshotProgress(input.from);
+        break;
+      case 'snapshotReceived':
+        this.#follower.snapshotReceived(input.from, input.message);
+        break;
+      case 'snapshotNotReceived':
+        this.#follower.snapshotNotReceived(input.from, input.message);
+        break;
+      case 'snapshotInstalled':
+        this.#follower.snapshotInstalled();
         break;
     }
-    return this.#outputs;
+    return core.end();
   }
 
-  #emit(output: Output): void {
-    this.#outputs.push(output);
+  #tick(nowMs: number): void {
+    const { heartbeatMs } = this.#core.settings;
+    const lateMs = nowMs - this.#lastTickMs - heartbeatMs;
+    this.#lastTickMs = nowMs;
+    if (lateMs > heartbeatMs) {
+      this.#election.shift(lateMs);
+      this.#leader?.shift(lateMs);
+    }
+    if (this.#leader === undefined) this.#election.tick();
+    else this.#leader.tick();
   }
 
-  #finish(request: RequestId, error: RaftErrorCode | undefined): void {
-    this.#emit({ kind: 'finished', request, error });
-  }
-
-  #computeIsOnlyVoter(): boolean {
-    const members = voters(this.#configuration);
-    return members.length === 1 && members[0]!.id === this.id;
-  }
-
-  #use(configuration: Configuration): void {
-    this.#configuration = configuration;
-    this.#isOnlyVoter = this.#computeIsOnlyVoter();
-    this.#emit({ kind: 'configurationChanged', configuration });
-  }
-
-  #lead(): void {
-    this.#role = 'leader';
-    this.#emit({ kind: 'roleChanged', role: 'leader', term: this.#term });
-    // Commits the entries of earlier terms, and tells the host when everything before it was applied.
-    this.#append([{ type: 'barrier', data: BARRIER_DATA }]);
-  }
-
-  #append(proposed: readonly { readonly type: EntryType; readonly data: Uint8Array }[]): void {
-    const firstIndex = this.log.lastIndex + 1;
-    const entries: Entry[] = proposed.map(({ type, data }) => ({ term: this.#term, type, data }));
-    for (const entry of entries) this.log.append(entry);
-    this.#emit({ kind: 'append', firstIndex, entries });
-  }
-
-  #stored(index: Index): void {
-    assert(index <= this.log.lastIndex, `entry ${index} was stored but not appended`);
-    this.#storedIndex = Math.max(this.#storedIndex, index);
-    if (this.#role !== 'leader') return;
-    const quorum = this.#quorumIndex();
-    if (quorum > this.#commitIndex && this.log.termAt(quorum) === this.#term) this.#commit(quorum);
-  }
-
-  /** The highest index that more than half of the voters have stored. */
-  #quorumIndex(): Index {
-    const matches = voters(this.#configuration).map(server => (server.id === this.id ? this.#storedIndex : 0));
-    matches.sort((a, b) => b - a);
-    return matches[Math.floor(matches.length / 2)] ?? 0;
-  }
-
-  #commit(index: Index): void {
-    this.#commitIndex = index;
-    this.#emit({ kind: 'commit', index });
-    if (this.#uncommittedConfigurationIndex === 0 || this.#uncommittedConfigurationIndex > index) return;
-    this.#committedConfiguration = this.#configuration;
-    this.#committedConfigurationIndex = this.#uncommittedConfigurationIndex;
-    this.#uncommittedConfigurationIndex = 0;
-    if (this.#pendingChange !== undefined) {
-      this.#finish(this.#pendingChange.request, undefined);
-      this.#pendingChange = undefined;
+  #received(from: Peer, message: Exclude<Message, InstallSnapshot>): void {
+    const core = this.#core;
+    switch (message.kind) {
+      case 'requestVote':
+        this.#election.requested(from, message);
+        return;
+      case 'requestVoteResult':
+        this.#election.answered(from, message);
+        return;
+      case 'appendEntries':
+        this.#follower.appendEntries(from, message);
+        return;
+      case 'readProbe':
+        this.#follower.readProbe(from, message);
+        return;
+      case 'timeoutNow':
+        this.#election.askedToLead(from, message);
+        return;
+      case 'appendEntriesResult':
+      case 'readProbeResult':
+        if (message.term > core.term) this.#becomeFollower(message.term, undefined);
+        if (this.#leader === undefined || message.term !== core.term) return;
+        if (message.kind === 'appendEntriesResult') this.#leader.result(from, message);
+        else this.#leader.probeResult(from, message);
+        return;
     }
   }
 
-  #change(request: RequestId, change: Change): void {
-    const error = this.#changeError(change);
-    if (error !== undefined) {
-      this.#finish(request, error);
-      return;
-    }
-    const next = this.#changed(change);
-    this.#append([{ type: 'change', data: encodeConfiguration(next) }]);
-    this.#uncommittedConfigurationIndex = this.log.lastIndex;
-    this.#pendingChange = { index: this.log.lastIndex, request };
-    this.#use(next);
+  #storeFailed(): void {
+    const core = this.#core;
+    // What it has sent may live on elsewhere: the same indexes must not be used again in this term.
+    if (this.#leader?.hasPeers === true) this.#becomeFollower(core.term, undefined);
+    core.dropUnstored();
+    if (this.#leader === undefined) this.#follower.storeFailed();
+    else this.#leader.dropped();
   }
 
-  #changed(change: Change): Configuration {
-    switch (change.kind) {
-      case 'add':
-        return withServer(this.#configuration, { id: change.id, address: change.address, role: 'spare' });
-      case 'assign':
-        return withRole(this.#configuration, change.id, change.role);
-      case 'remove':
-        return withoutServer(this.#configuration, change.id);
+  #becomeFollower(term: Term, leader: Peer | undefined): void {
+    const core = this.#core;
+    if (term > core.term) core.setTerm(term, undefined);
+    const ended = this.#leader;
+    if (ended !== undefined) {
+      this.#leader = undefined;
+      this.#lastProbe = ended.reads.lastNumber;
     }
+    this.#follower.reset();
+    this.#election.resetTimer();
+    core.setRole('follower');
+    core.setLeader(leader);
+    ended?.end();
   }
 
-  #changeError(change: Change): RaftErrorCode | undefined {
-    if (!this.canPropose) return 'notLeader';
-    if (this.#uncommittedConfigurationIndex !== 0) return 'cannotChange';
-    const { servers } = this.#configuration;
-    if (change.kind === 'add') {
-      if (change.id === 0n) return 'badId';
-      // Which of the two clashes is reported depends on the existing member that is met first, as in C.
-      for (const server of servers) {
-        if (server.id === change.id) return 'duplicateId';
-        if (server.address === change.address) return 'duplicateAddress';
-      }
-      return undefined;
-    }
-    const server = findServer(this.#configuration, change.id);
-    if (server === undefined) return change.kind === 'assign' ? 'notFound' : 'badId';
-    if (change.kind === 'assign') {
-      if (change.role === server.role) return 'badRole';
-      // Members with a log of their own need replication, which this core does not have yet.
-      if (change.role !== 'spare' && change.id !== this.id) return 'noConnection';
-    }
-    return server.role === 'voter' && voters(this.#configuration).length === 1 ? 'lastVoter' : undefined;
-  }
-
-  /** Leadership can only go to another voter, of which there is none. */
-  #transferError(target: ServerId): RaftErrorCode {
-    if (this.#role !== 'leader') return 'notLeader';
-    return target === 0n ? 'notFound' : 'badId';
-  }
-
-  /** The disk refused: what it does not hold never happened, and this node appends nothing for now. */
-  #dropUnstored(): void {
-    this.#storeFailed = true;
-    const firstLost = this.#storedIndex + 1;
-    if (this.log.lastIndex >= firstLost) this.log.truncate(firstLost);
-    if (this.#uncommittedConfigurationIndex >= firstLost) {
-      this.#uncommittedConfigurationIndex = 0;
-      this.#use(this.#committedConfiguration);
-    }
-    if (this.#pendingChange !== undefined && this.#pendingChange.index >= firstLost) {
-      this.#finish(this.#pendingChange.request, 'leadershipLost');
-      this.#pendingChange = undefined;
-    }
+  #becomeLeader(): void {
+    const core = this.#core;
+    assert(this.#leader === undefined && !core.storeFailed, 'a leader is elected once, and can write');
+    core.setRole('leader');
+    core.setLeader(core.self);
+    this.#leader = new Leader(core, this.#transitions, this.#lastProbe);
+    this.#leader.appendBarrier();
   }
 }

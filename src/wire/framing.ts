@@ -6,7 +6,7 @@
 
 import { assert } from '../lib/assert.ts';
 import { Reader, WORD_SIZE, type Writer } from '../lib/bytes.ts';
-import { ByteQueue } from './byte-queue.ts';
+import { ByteQueue } from '../lib/byte-queue.ts';
 
 const HEADER_SIZE = WORD_SIZE;
 

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { Child } from '../support/child.ts';
-import { until } from '../support/deadline.ts';
+import { until } from '../support/wait.ts';
 import { MAIN } from '../support/paths.ts';
 import { CNode, FOUNDER_ID, needPrograms } from '../support/peers.ts';
 import { freePort } from '../support/ports.ts';
@@ -53,7 +53,6 @@ class Terminal {
   async sees(text: string): Promise<void> {
     await until(
       () => this.#child.stdout.includes(text, this.#seen),
-      10_000,
       `"${text}" at the terminal, in ${JSON.stringify(this.#child.stdout.slice(this.#seen))}`,
     );
     this.#seen = this.#child.stdout.indexOf(text, this.#seen) + text.length;

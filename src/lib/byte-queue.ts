@@ -6,9 +6,9 @@
  * Chunks given to `push` belong to the queue and to the views taken from it: the caller must not write to them again.
  */
 
-import { assert } from '../lib/assert.ts';
-import { uint32At } from '../lib/bytes.ts';
-import { Queue } from '../lib/queue.ts';
+import { assert } from './assert.ts';
+import { uint32At } from './bytes.ts';
+import { Queue } from './queue.ts';
 
 /** Chunks from this size on are kept as they are. Also the size of the blocks that gather smaller ones. */
 const BLOCK_SIZE_BYTES = 1024;
@@ -96,5 +96,12 @@ export class ByteQueue {
     const bytes = this.peek(size);
     this.skip(size);
     return bytes;
+  }
+
+  /** Takes a part of the next `size` bytes without copying: what the first chunk holds. Undefined: nothing waits. */
+  takeSome(size: number): Uint8Array | undefined {
+    const first = this.#blocks.peek();
+    if (first === undefined || this.#size === 0) return undefined;
+    return this.take(Math.min(size, first.end - this.#consumed));
   }
 }

@@ -1,0 +1,187 @@
+/**
+ * Elections (Raft paper, section 5.2; dissertation, sections 4.2.3 and 9.6; raft and disk spec section 6.3).
+ *
+ * A candidate first asks whether it would be elected, changing nothing, and every time that its patience ends it asks
+ * again (design rule 21). Who has a leader refuses, and so does who has just started: it may have promised its leader
+ * to refuse before (design rule 4). Only an election that the leader asked for itself overrides that.
+ */
+
+import { SeededRandom } from '../lib/random.ts';
+import type { Core } from './core.ts';
+import type { RequestVote, RequestVoteResult, TimeoutNow } from './messages.ts';
+import { majorityOf } from './quorum.ts';
+import type { Transitions } from './roles.ts';
+import type { Peer, ServerId } from './types.ts';
+
+export class Election {
+  readonly #core: Core;
+  readonly #transitions: Transitions;
+  readonly #random: SeededRandom;
+  #phase: 'preVote' | 'vote' = 'preVote';
+  readonly #granted = new Set<ServerId>();
+  #timeoutMs = 0;
+  #heardMs = 0;
+  #refuseUntilMs = -Infinity;
+  /** A snapshot takes the place of the log. */
+  isInstalling = false;
+
+  constructor(core: Core, transitions: Transitions) {
+    this.#core = core;
+    this.#transitions = transitions;
+    this.#random = new SeededRandom(core.settings.seed);
+  }
+
+  start(): void {
+    const core = this.#core;
+    this.resetTimer();
+    // Who never was a member promised nothing.
+    if (core.term > 0) this.#refuseUntilMs = core.nowMs + core.settings.electionTimeoutMs;
+    const { configurations } = core;
+    if (!configurations.isOnlyVoter) return;
+    // The founder of a cluster leads term 1 without an election, as in C. In any other term somebody else may have
+    // led, even if the configuration names only this node now, and two leaders of one term must not be.
+    if (configurations.currentIndex <= 1 && core.term <= 1) this.#transitions.becomeLeader();
+    else this.#vote(false);
+  }
+
+  /** A new patience, between one and two election timeouts. */
+  resetTimer(): void {
+    const { electionTimeoutMs } = this.#core.settings;
+    this.#timeoutMs = electionTimeoutMs + this.#random.float() * electionTimeoutMs;
+    this.restartTimer();
+  }
+
+  /** The leader was heard of, or a vote was given away. */
+  restartTimer(): void {
+    this.#heardMs = this.#core.nowMs;
+  }
+
+  /** This node slept: that is not the leader's silence (design rule 20). */
+  shift(ms: number): void {
+    this.#heardMs += ms;
+  }
+
+  tick(): void {
+    const core = this.#core;
+    if (core.role === 'leader' || core.nowMs - this.#heardMs < this.#timeoutMs) return;
+    if (this.isInstalling || !core.isSettled) {
+      this.resetTimer();
+    } else if (core.configurations.mayLead) {
+      this.#askFirst();
+    } else {
+      this.resetTimer();
+      core.setLeader(undefined);
+    }
+  }
+
+  #askFirst(): void {
+    const core = this.#core;
+    core.setRole('candidate');
+    core.setLeader(undefined);
+    this.resetTimer();
+    this.#phase = 'preVote';
+    this.#granted.clear();
+    this.#request(false);
+    this.#grant(core.id);
+  }
+
+  /** The election proper. */
+  #vote(disruptLeader: boolean): void {
+    const core = this.#core;
+    core.setTerm(core.term + 1, core.id);
+    core.setRole('candidate');
+    core.setLeader(undefined);
+    this.resetTimer();
+    this.#phase = 'vote';
+    this.#granted.clear();
+    this.#request(disruptLeader);
+  }
+
+  #request(disruptLeader: boolean): void {
+    const core = this.#core;
+    const preVote = this.#phase === 'preVote';
+    for (const { id, address } of core.configurations.voters) {
+      if (id === core.id) continue;
+      core.send(
+        { id, address },
+        {
+          kind: 'requestVote',
+          term: preVote ? core.term + 1 : core.term,
+          candidate: core.id,
+          lastIndex: core.log.lastIndex,
+          lastTerm: core.log.lastTerm,
+          disruptLeader,
+          preVote,
+        },
+      );
+    }
+  }
+
+  #grant(voter: ServerId): void {
+    const core = this.#core;
+    this.#granted.add(voter);
+    const { voters } = core.configurations;
+    if (voters.filter(({ id }) => this.#granted.has(id)).length < majorityOf(voters.length)) return;
+    if (this.#phase === 'preVote') this.#vote(false);
+    else this.#transitions.becomeLeader();
+  }
+
+  /** The own vote counts when it is durable. */
+  termStored(): void {
+    const core = this.#core;
+    if (core.role === 'candidate' && this.#phase === 'vote' && core.votedFor === core.id) this.#grant(core.id);
+  }
+
+  requested(from: Peer, message: RequestVote): void {
+    const core = this.#core;
+    const granted = this.#decide(message);
+    if (granted && !message.preVote) {
+      if (core.votedFor === undefined) core.setTerm(core.term, message.candidate);
+      this.restartTimer();
+    }
+    // An answer to a pre-vote repeats its term. A candidate that is behind would never learn it from that: it gets
+    // the true one, which C's candidates adopt.
+    const term = message.preVote ? Math.max(message.term, core.term) : core.term;
+    core.send(from, { kind: 'requestVoteResult', term, granted, preVote: message.preVote });
+  }
+
+  #decide(message: RequestVote): boolean {
+    const core = this.#core;
+    if (!message.disruptLeader) {
+      // Whom we follow does not lead any more if it asks for a later term itself.
+      const leaderAsks = core.leader?.id === message.candidate && message.term > core.term;
+      if (core.role === 'leader' || (core.leader !== undefined && !leaderAsks)) return false;
+      if (core.nowMs < this.#refuseUntilMs) return false;
+    }
+    if (!message.preVote && message.term > core.term) this.#transitions.becomeFollower(message.term, undefined);
+    // Who counts is the candidate's business: a server that was just promoted may not know it yet, and without its vote
+    // nobody might ever be elected (dissertation, section 4.1). C refuses here.
+    if (this.isInstalling || message.term < core.term) return false;
+    if (!message.preVote && core.votedFor !== undefined && core.votedFor !== message.candidate) return false;
+    const { lastTerm, lastIndex } = core.log;
+    return message.lastTerm > lastTerm || (message.lastTerm === lastTerm && message.lastIndex >= lastIndex);
+  }
+
+  answered(from: Peer, message: RequestVoteResult): void {
+    const core = this.#core;
+    if (core.role !== 'candidate' || !core.configurations.voters.some(({ id }) => id === from.id)) return;
+    const isPreVote = this.#phase === 'preVote';
+    const asked = isPreVote ? core.term + 1 : core.term;
+    if (message.term > asked) {
+      this.#transitions.becomeFollower(message.term, undefined);
+      return;
+    }
+    if (message.term < asked || !message.granted) return;
+    if (message.preVote !== undefined && message.preVote !== isPreVote) return;
+    this.#grant(from.id);
+  }
+
+  /** The leader asks this node to take over, without asking first. */
+  askedToLead(from: Peer, message: TimeoutNow): void {
+    const core = this.#core;
+    const isFollowing = core.role === 'follower' && core.leader?.id === from.id && message.term === core.term;
+    if (!isFollowing || this.isInstalling || !core.isSettled || !core.configurations.isVoter) return;
+    if (core.log.lastIndex !== message.lastIndex || core.log.lastTerm !== message.lastTerm) return;
+    this.#vote(true);
+  }
+}
