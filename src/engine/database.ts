@@ -14,6 +14,7 @@ import {
   writeDeletion,
   type Batch,
   type PageSlabs,
+  type WriteSet,
 } from '../pages/index.ts';
 import type { Sqlite, SqliteError } from '../sqlite/index.ts';
 import { framesSize, writeFrames, type FramesCommand, type PageImages } from '../wire/index.ts';
@@ -143,7 +144,7 @@ export class Database {
       const batch = this.store.seal();
       this.#sealed.push(batch);
       this.#sealedBytes += batch.pages.length * PAGE_SIZE;
-      if (this.#sealedBytes > MAX_SEALED_BYTES) this.lock.pause(true);
+      if (this.#sealedBytes > MAX_SEALED_BYTES) this.lock.pause('backlog');
     }
     this.#owner.dirty(this);
   }
@@ -160,7 +161,7 @@ export class Database {
     const batch = sealed ?? this.store.seal();
     if (sealed !== undefined) {
       this.#sealedBytes -= batch.pages.length * PAGE_SIZE;
-      if (this.#sealedBytes <= MAX_SEALED_BYTES) this.lock.pause(false);
+      if (this.#sealedBytes <= MAX_SEALED_BYTES) this.lock.resume('backlog');
     }
     this.#proposedVersion = batch.version;
     return { batch, size: framesSize(this.name, batch.pages.length) };
@@ -216,6 +217,13 @@ export class Database {
     this.#committedMoved();
   }
 
+  /** Replaces everything by what a snapshot of another node holds. */
+  replace(set: WriteSet): void {
+    assert(!this.hasUncommitted, 'a snapshot on top of uncommitted versions');
+    this.#forgetSchema();
+    this.store.apply(set);
+  }
+
   /** With C dqlite the next schema may have the cookies of the one that is deleted: connections must not live on. */
   #forgetSchema(): void {
     const readers = this.#readers;
@@ -250,7 +258,7 @@ export class Database {
   undo(proposed: () => SqliteError, executed: () => SqliteError): void {
     this.epoch++;
     const waiters = this.lock.reset();
-    this.lock.pause(false);
+    this.lock.resume('backlog');
     this.#sealed.drain();
     this.#sealedBytes = 0;
     const members = this.#group?.dispose() ?? [];

@@ -53,6 +53,7 @@ interface Executed {
 /** Own connections kept open although nothing would be lost by closing them. */
 const MAX_IDLE_CONNECTIONS = 256;
 const MAINTENANCE_INTERVAL_MS = 1000;
+const DRAIN_POLL_MS = 2;
 /** Page images examined in one go when their last reader has gone. */
 const RECYCLE_SLICE = 10_000;
 
@@ -74,6 +75,7 @@ export class Engine implements DatabaseOwner {
   #sealing = false;
   #state: 'following' | 'starting' | 'leading' = 'following';
   #restarting = false;
+  #handingOver = false;
   /** Requests that wait until the node leads or stops trying, or until SQLite is there again. */
   #waiting: (() => void)[] = [];
   /** Why nothing can be written although this node leads: the disk. */
@@ -141,6 +143,35 @@ export class Engine implements DatabaseOwner {
       for (const session of database.sessions) session.forget(notLeader());
     }
     this.#wake();
+  }
+
+  /**
+   * Before another node takes over (design rule 19): nobody begins to write any more, transactions that are open get
+   * `graceMs` and are then ended. Resolves when everything that was executed is committed; false if it was not in time.
+   * Writes that wait go on with `handoverEnded`, or are refused when this node stops leading.
+   */
+  async drain(graceMs: number, limitMs: number): Promise<boolean> {
+    this.#handingOver = true;
+    for (const { lock } of this.#databases.values()) lock.pause('handover');
+    const startMs = this.clock.monotonicMs();
+    for (;;) {
+      const elapsedMs = this.clock.monotonicMs() - startMs;
+      const all = [...this.#databases.values()];
+      if (this.#state !== 'leading') return false;
+      if (all.every(({ lock, hasUncommitted }) => lock.owner === undefined && !hasUncommitted)) return true;
+      if (elapsedMs > limitMs) return false;
+      if (elapsedMs > graceMs) {
+        for (const { lock } of all) {
+          if (lock.owner instanceof Session) lock.owner.abortTransaction('another node takes over as leader');
+        }
+      }
+      await new Promise<void>(resolve => this.clock.setTimer(DRAIN_POLL_MS, resolve, true));
+    }
+  }
+
+  handoverEnded(): void {
+    this.#handingOver = false;
+    for (const { lock } of this.#databases.values()) lock.resume('handover');
   }
 
   /** The log could not be written: what is not committed is undone. Clients keep what they can. */
@@ -349,6 +380,7 @@ export class Engine implements DatabaseOwner {
     let database = this.#databases.get(key);
     if (database === undefined) {
       database = new Database(key, this);
+      if (this.#handingOver) database.lock.pause('handover');
       this.#databases.set(key, database);
     }
     return database;
@@ -370,6 +402,12 @@ export class Engine implements DatabaseOwner {
   /** Pins the committed state of all databases. */
   snapshot(): EngineSnapshot {
     return new EngineSnapshot([...this.#databases.values()].filter(({ store }) => store.committed > 1));
+  }
+
+  /** Receives the content of another node's snapshot, which replaces what this node has. It does not lead. */
+  installer(): SnapshotRestorer {
+    assert(this.#state === 'following', 'a leader installs no snapshot');
+    return new SnapshotRestorer(key => this.#database(key));
   }
 
   /** Receives the content of a snapshot; for an engine without databases. */

@@ -87,7 +87,7 @@ export class SnapshotRestorer implements SnapshotSink {
   #database: Database | undefined = undefined;
   #set: WriteSet | undefined = undefined;
 
-  /** `create` gives a new, empty database with the name. */
+  /** `create` gives the database with a name. */
   constructor(create: (key: string) => Database) {
     this.#create = create;
   }
@@ -109,7 +109,7 @@ export class SnapshotRestorer implements SnapshotSink {
     const set = this.#set;
     assert(set !== undefined, 'a database was begun');
     set.truncate(pageCount);
-    this.#database!.store.apply(set);
+    this.#database!.replace(set);
     this.#set = undefined;
   }
 }

@@ -16,6 +16,9 @@ export interface Waiter {
   expired(): void;
 }
 
+/** `backlog`: too much waits for the disk. `handover`: another node is to lead. */
+export type PauseReason = 'backlog' | 'handover';
+
 export class WriteLock {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
@@ -23,8 +26,8 @@ export class WriteLock {
   #owner: object | undefined = undefined;
   #granting = false;
   #timer: Timer | undefined = undefined;
-  /** Set while nobody may start to write: too much waits for the disk. */
-  #paused = false;
+  /** While there is any reason, nobody may start to write. */
+  readonly #reasons = new Set<PauseReason>();
 
   constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
@@ -45,7 +48,7 @@ export class WriteLock {
       waiter.granted();
       return;
     }
-    if (this.#owner === undefined && this.#queue.length === 0 && !this.#paused) {
+    if (this.#owner === undefined && this.#queue.length === 0 && this.#reasons.size === 0) {
       this.#owner = waiter.owner;
       waiter.granted();
       return;
@@ -58,7 +61,7 @@ export class WriteLock {
 
   /** Takes the lock if it is free and nobody waits for it. */
   take(owner: object): boolean {
-    if (this.#owner !== undefined || this.#queue.length > 0 || this.#paused) return false;
+    if (this.#owner !== undefined || this.#queue.length > 0 || this.#reasons.size > 0) return false;
     this.#owner = owner;
     return true;
   }
@@ -74,9 +77,13 @@ export class WriteLock {
     this.#grant();
   }
 
-  pause(paused: boolean): void {
-    this.#paused = paused;
-    if (!paused) this.#grant();
+  pause(reason: PauseReason): void {
+    this.#reasons.add(reason);
+  }
+
+  resume(reason: PauseReason): void {
+    this.#reasons.delete(reason);
+    this.#grant();
   }
 
   /** Empties the queue and frees the lock, for a node that stops leading. Gives who waited. */
@@ -92,7 +99,7 @@ export class WriteLock {
     if (this.#granting) return;
     this.#granting = true;
     try {
-      while (this.#owner === undefined && !this.#paused) {
+      while (this.#owner === undefined && this.#reasons.size === 0) {
         const waiter = this.#queue.shift();
         if (waiter === undefined) break;
         this.#owner = waiter.owner;

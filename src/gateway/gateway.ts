@@ -6,7 +6,7 @@
  * stops rows that are being sent and a write that waits for the lock, and then takes the place of their answer.
  */
 
-import type { Clock } from '../host/types.ts';
+import type { Clock, Connection } from '../host/types.ts';
 import type { Writer } from '../lib/bytes.ts';
 import { DecodeError } from '../lib/bytes.ts';
 import { unreachable } from '../lib/assert.ts';
@@ -51,6 +51,11 @@ export interface GatewayNode {
   configuration(): Configuration;
   change(change: Change, finished: (error: RaftErrorCode | undefined) => void): void;
   transfer(target: ServerId, finished: (error: RaftErrorCode | undefined) => void): void;
+  /** A peer's connection: raft messages follow. */
+  peerConnected(
+    connection: Connection,
+    peer: { readonly id: ServerId; readonly address: string },
+  ): { received(bytes: Uint8Array): void; close(): void };
   weight: bigint;
   readonly failureDomain: bigint;
 }
@@ -204,8 +209,9 @@ export class Gateway implements Answer {
         writeEmpty(node.writer);
         return this.#answered();
       case 'connect':
-        // A peer's raft connection: this node has no peers yet.
-        return this.#inbound.drop();
+        return this.#inbound.takeOver(connection =>
+          node.peerConnected(connection, { id: request.id, address: request.address }),
+        );
       case 'add':
         return node.change({ kind: 'add', id: request.id, address: request.address }, this.#membership);
       case 'assign':

@@ -1,6 +1,7 @@
 /** The connection of a client, as the gateway needs it: whole messages in, bytes out. */
 
 import type { Writer } from '../lib/bytes.ts';
+import type { Connection } from '../host/types.ts';
 import type { Frame, FrameHeader } from '../wire/index.ts';
 
 export interface ClientStream {
@@ -16,6 +17,8 @@ export interface ClientStream {
   send(writer: Writer): void;
   /** To be called after `busy` was cleared: goes on reading. */
   regulate(): void;
+  /** The stream goes on in another protocol. */
+  takeOver(begin: (connection: Connection) => { received(bytes: Uint8Array): void; close(): void }): void;
   /** Closes once everything was sent. */
   finish(): void;
   /** Closes at once. */

@@ -64,6 +64,8 @@ export interface LogOptions {
 export interface Retention {
   readonly entries: number;
   readonly bytes: number;
+  /** Everything from this entry on stays in any case. */
+  readonly from?: Index | undefined;
 }
 
 /** `failed`: after an append or truncation that failed nothing can be appended until `recover` has resolved. */
@@ -604,7 +606,7 @@ export class Log {
       if (bytes > retention.bytes) break;
       first--;
     }
-    return first;
+    return Math.min(first, retention.from ?? first);
   }
 
   async #removeSegmentsBefore(first: Index): Promise<void> {

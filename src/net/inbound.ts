@@ -22,6 +22,13 @@ export interface ClientHandler {
   refused(message: string): void;
 }
 
+/** Takes a connection over that speaks another protocol from some point on. */
+export interface Successor {
+  received(bytes: Uint8Array): void;
+  /** The connection is gone, or the other side sends no more. */
+  close(): void;
+}
+
 export interface InboundOptions {
   /** Largest request body in bytes. */
   readonly maxRequestBytes: number;
@@ -53,6 +60,7 @@ export class Inbound implements ConnectionHandlers {
   #paused = false;
   #finished = false;
   #counted = 0;
+  #successor: Successor | undefined = undefined;
   /** The handler is busy: what arrives waits. */
   busy = false;
 
@@ -90,6 +98,14 @@ export class Inbound implements ConnectionHandlers {
     writer.clear();
   }
 
+  /** The stream goes on in another protocol: raft, after CONNECT. `begin` gives who takes what follows. */
+  takeOver(begin: (connection: Connection) => Successor): void {
+    const rest = this.#parser.rest();
+    this.#stopReading();
+    this.#successor = begin(this.connection);
+    if (rest.length > 0) this.#successor.received(rest);
+  }
+
   /** Closes once everything was sent. */
   finish(): void {
     this.#stopReading();
@@ -103,6 +119,7 @@ export class Inbound implements ConnectionHandlers {
   }
 
   received(bytes: Uint8Array): void {
+    this.#successor?.received(bytes);
     if (this.#finished) return;
     this.#parser.push(bytes);
     this.#account();
@@ -132,12 +149,14 @@ export class Inbound implements ConnectionHandlers {
   }
 
   ended(): void {
-    if (this.#handler === undefined) this.drop();
+    if (this.#successor !== undefined) this.#successor.close();
+    else if (this.#handler === undefined) this.drop();
     else if (!this.#finished) this.#handler.ended();
   }
 
   closed(): void {
     this.#stopReading();
+    this.#successor?.close();
     this.#handler?.closed();
     this.#options.closed(this);
   }

@@ -1,4 +1,4 @@
 /** The embedding API: run a dqlite node inside a program. */
 export { DqliteError, type ErrorCode } from '../lib/errors.ts';
 export type { Logger } from '../host/index.ts';
-export { Node, type NodeMetrics, type NodeOptions } from './node.ts';
+export { Node, type NodeEvent, type NodeMetrics, type NodeOptions } from './node.ts';

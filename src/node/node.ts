@@ -14,10 +14,11 @@ import { DqliteError } from '../lib/errors.ts';
 import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
 import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts';
 import { Log } from '../log/index.ts';
-import { Acceptor } from '../net/index.ts';
-import { findServer, Raft, type Configuration, type ServerId } from '../raft/index.ts';
+import { Acceptor, Peers } from '../net/index.ts';
+import { findServer, Raft, type Configuration, type Peer, type Role, type ServerId } from '../raft/index.ts';
 import { BOOTSTRAP_IDS, checkConfiguration, checkInfoFile } from './identity.ts';
-import { Replica } from './replica.ts';
+import { EventStream } from './event-stream.ts';
+import { Replica, type ReplicaEvent } from './replica.ts';
 
 export interface NodeOptions {
   /** 1 and 0x2dc171858c3155be found a cluster in an empty directory. */
@@ -52,11 +53,15 @@ const DEFAULT_HEARTBEAT_MS = 500;
 const DEFAULT_ELECTION_TIMEOUT_MS = 3000;
 const HEARTBEAT_PER_LATENCY = 1.5;
 const ELECTION_TIMEOUT_PER_LATENCY = 15;
+const PEER_CONNECT_MS = 3000;
 const DEFAULT_TRAILING = 8192;
 const DEFAULT_MAX_CONNECTIONS = 10_000;
 const MIB = 1024 * 1024;
 const DEFAULT_MAX_REQUEST_BYTES = 256 * MIB;
 const DEFAULT_MAX_BUFFERED_BYTES = 512 * MIB;
+
+/** What happens to a node: its role in raft, who leads, who belongs to the cluster. */
+export type NodeEvent = ReplicaEvent;
 
 export class Node {
   readonly id: ServerId;
@@ -68,6 +73,7 @@ export class Node {
   readonly #raft: Raft;
   readonly #log: Log;
   readonly #acceptor: Acceptor;
+  readonly #events: EventStream<NodeEvent>;
   #closing: Promise<void> | undefined = undefined;
 
   /**
@@ -129,10 +135,23 @@ export class Node {
       options.onFailure?.(error);
       void node.close();
     };
+    const events = new EventStream<NodeEvent>();
+    const self = { id: options.id, address: options.address };
+    const makePeers = (handler: Replica): Peers =>
+      new Peers(
+        { net: host.net, clock: host.clock, logger, self, connectTimeoutMs: PEER_CONNECT_MS },
+        {
+          message: (from, message) => handler.received(from, message),
+          snapshot: (from, message, size) => handler.snapshotOffered(from, message, size),
+          unreachable: peer => handler.unreachable(peer),
+        },
+      );
     const replica = new Replica(raft, log, engine, {
       clock: host.clock,
       logger,
-      heartbeatMs: timing(options).heartbeatMs,
+      ...timing(options),
+      peers: makePeers,
+      onEvent: event => events.emit(event),
       snapshotThreshold: options.snapshotThreshold ?? 0,
       snapshotTrailing: options.snapshotTrailing ?? DEFAULT_TRAILING,
       failed,
@@ -154,7 +173,7 @@ export class Node {
       }
       const bound = await acceptor.listen(options.bind ?? options.address);
       await Promise.race([startRefused, Promise.resolve()]);
-      node = new Node(options, bound, engine, replica, raft, log, acceptor);
+      node = new Node(options, bound, engine, replica, raft, log, acceptor, events);
       return node;
     } catch (error) {
       engine.close();
@@ -172,7 +191,9 @@ export class Node {
     raft: Raft,
     log: Log,
     acceptor: Acceptor,
+    events: EventStream<NodeEvent>,
   ) {
+    this.#events = events;
     this.id = options.id;
     this.address = options.address;
     this.boundAddress = bound;
@@ -183,8 +204,33 @@ export class Node {
     this.#acceptor = acceptor;
   }
 
+  /** Whether this node leads and serves SQL. */
   get isLeader(): boolean {
     return this.#engine.isLeading;
+  }
+
+  /** The leader, as far as this node knows. */
+  get leader(): Peer | undefined {
+    return this.#raft.leader;
+  }
+
+  /** This node's part in the cluster; undefined: it is no member (yet, or any more). */
+  get role(): Role | undefined {
+    return findServer(this.#raft.configuration, this.id)?.role;
+  }
+
+  /** Changes of role, leader and configuration from this call on. */
+  events(): AsyncIterableIterator<NodeEvent> {
+    return this.#events.listen();
+  }
+
+  /**
+   * Hands leadership to another voter, if this node leads and there is one: before a planned stop, so that clients
+   * hardly notice. What was begun is committed first. Resolves with whether another node leads now.
+   */
+  handover(): Promise<boolean> {
+    if (this.#raft.role !== 'leader' || this.#raft.isOnlyVoter) return Promise.resolve(false);
+    return new Promise(resolve => this.#replica.transfer(0n, error => resolve(error === undefined)));
   }
 
   get configuration(): Configuration {
@@ -213,6 +259,7 @@ export class Node {
   }
 
   async #close(): Promise<void> {
+    this.#events.end();
     await this.#replica.stop();
     this.#engine.close();
     await this.#acceptor.close();
@@ -269,6 +316,7 @@ function gatewayNode(options: NodeOptions, host: Host, raft: Raft, replica: Repl
     configuration: () => raft.configuration,
     change: (change, finished) => replica.change(change, finished),
     transfer: (target, finished) => replica.transfer(target, finished),
+    peerConnected: (connection, peer) => replica.accept(connection, peer),
     weight: 0n,
     failureDomain: options.failureDomain ?? 0n,
   };

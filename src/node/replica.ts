@@ -1,28 +1,56 @@
 /**
- * The loop between the consensus core, the log and the engine: feeds the core, carries out its outputs, applies what
- * it commits, takes snapshots. At most one write to the log is outstanding (design rule 22); what is proposed
- * meanwhile is gathered and written together.
+ * The loop between the consensus core, the other members, the log and the engine: feeds the core, carries out its
+ * outputs, applies what it commits, takes and exchanges snapshots. `raft/types.ts` says what it owes the core.
  */
 
-import type { Clock, Logger, Timer } from '../host/types.ts';
+import type { Clock, Connection, Logger, Timer } from '../host/types.ts';
 import { FileError } from '../host/types.ts';
 import { assert } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
 import { SqliteError, type Engine, type Replicator } from '../engine/index.ts';
-import type { Log } from '../log/index.ts';
-import type { Change, Entry, Index, Input, Output, Raft, RaftErrorCode, RequestId, ServerId } from '../raft/index.ts';
+import type { Log, ReceivedSnapshot } from '../log/index.ts';
+import type { PeerInbound, Peers, SnapshotReceiver } from '../net/index.ts';
+import type {
+  Change,
+  Configuration,
+  Entry,
+  Index,
+  Input,
+  InstallSnapshot,
+  Message,
+  Output,
+  Peer,
+  Raft,
+  RaftErrorCode,
+  RaftRole,
+  RequestId,
+  ServerId,
+  Term,
+} from '../raft/index.ts';
+import { Queue } from '../lib/queue.ts';
+import { IncomingSnapshots } from './incoming-snapshots.ts';
+import { LogWriter } from './log-writer.ts';
 
 export interface ReplicaOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly heartbeatMs: number;
+  readonly electionTimeoutMs: number;
   /** Take a snapshot after this many entries; 0: by the size of log and databases alone. */
   readonly snapshotThreshold: number;
   /** Entries that stay on disk before a snapshot. */
   readonly snapshotTrailing: number;
+  /** The connections to the other members; what they send comes back by `received` and its neighbours. */
+  readonly peers: (replica: Replica) => Peers;
+  readonly onEvent: (event: ReplicaEvent) => void;
   /** An error that this node cannot go on with. */
   readonly failed: (error: unknown) => void;
 }
+
+export type ReplicaEvent =
+  | { readonly kind: 'role'; readonly role: RaftRole; readonly term: Term }
+  | { readonly kind: 'leader'; readonly leader: Peer | undefined }
+  | { readonly kind: 'configuration'; readonly configuration: Configuration };
 
 /** The log may outweigh the databases by this much, within limits, before a snapshot (design rule 16). */
 const SNAPSHOT_BYTES_MIN = 64 * 1024 * 1024;
@@ -34,6 +62,14 @@ const RETRY_MS = 1000;
 
 const DISK_FULL = 13;
 const DISK_ERROR = 10;
+
+/** Transactions that are open when another node is to lead get this long to end. */
+const HANDOVER_GRACE_MS = 500;
+const LEADERSHIP_LOST = 10506;
+
+function leadershipLost(): SqliteError {
+  return new SqliteError(LEADERSHIP_LOST, 'leadership lost');
+}
 
 function doubtful(): SqliteError {
   return new SqliteError(
@@ -49,27 +85,31 @@ export class Replica implements Replicator {
   readonly #log: Log;
   readonly #engine: Engine;
   readonly #options: ReplicaOptions;
-  /** Entries to be written next. */
-  #gathered: Entry[] = [];
-  #gatheredLast: Index = 0;
-  #writing = false;
+  readonly #peers: Peers;
+  readonly #writer: LogWriter;
+  readonly #incoming: IncomingSnapshots;
+  /** What the core wants done; carried out in order, never one inside of another. */
+  readonly #outputs = new Queue<Output>();
+  #carrying = false;
+  /** Whether the core wants the snapshot that was offered just now. */
+  #wanted = false;
   #applied: Index;
   #applying = false;
+  /** A snapshot of another node is replacing the state. */
+  #installing = false;
+  /** Goes on with it once the entries that were being applied are. */
+  #installNow: (() => void) | undefined = undefined;
   /** Whether this node was ready to serve as leader since it was started. */
   #hasLed = false;
-  /** The barrier that this leadership began with. */
-  #barrier: Index = 0;
   #requests = new Map<RequestId, Finished>();
   #lastRequest: RequestId = 0;
   #snapshotIndex: Index;
   /** Bytes of entries since the last snapshot. */
   #bytesSinceSnapshot: number;
-  #snapshotting: Promise<void> | undefined = undefined;
   #ticker: Timer | undefined = undefined;
   #retry: Timer | undefined = undefined;
   /** An attempt to go on after the disk was full. */
   #recovering: Promise<void> | undefined = undefined;
-  #drained: (() => void) | undefined = undefined;
   #stopped = false;
 
   constructor(raft: Raft, log: Log, engine: Engine, options: ReplicaOptions) {
@@ -80,12 +120,27 @@ export class Replica implements Replicator {
     this.#snapshotIndex = log.snapshot?.index ?? 0;
     this.#applied = this.#snapshotIndex;
     this.#bytesSinceSnapshot = log.bytesAfter(this.#snapshotIndex);
+    this.#peers = options.peers(this);
+    this.#writer = new LogWriter(log, {
+      stored: (entries, last) => this.#guard(() => this.#stored(entries, last)),
+      truncated: () => this.#guard(() => this.#step({ kind: 'truncated' })),
+      installed: received => this.#guard(() => this.#restore(received)),
+      appendFailed: error => this.#guard(() => this.#appendFailed(error)),
+      failed: error => this.#fail(error),
+    });
+    this.#incoming = new IncomingSnapshots(log, options.logger, {
+      progress: from => this.#guard(() => this.#step({ kind: 'snapshotProgress', from })),
+      received: (from, message) => this.#guard(() => this.#step({ kind: 'snapshotReceived', from, message })),
+      notReceived: (from, message) => this.#guard(() => this.#step({ kind: 'snapshotNotReceived', from, message })),
+    });
   }
 
   start(): void {
     this.#step({ kind: 'start' });
     this.#tick();
   }
+
+  // --- For the engine -------------------------------------------------------------------------------------------
 
   get canPropose(): boolean {
     return this.#raft.canPropose && !this.#stopped;
@@ -107,22 +162,77 @@ export class Replica implements Replicator {
     this.#step({ kind: 'read', request });
   }
 
+  // --- For clients ----------------------------------------------------------------------------------------------
+
   change(change: Change, finished: Finished): void {
     this.#step({ kind: 'change', request: this.#request(finished), change });
   }
 
+  /** Makes another voter the leader, after what this one has begun is committed (design rule 19). */
   transfer(target: ServerId, finished: Finished): void {
+    const { electionTimeoutMs } = this.#options;
+    if (this.#raft.role !== 'leader' || this.#raft.isOnlyVoter) return this.#transfer(target, finished);
+    void this.#engine.drain(HANDOVER_GRACE_MS, electionTimeoutMs).then(() =>
+      this.#guard(() =>
+        this.#transfer(target, error => {
+          this.#engine.handoverEnded();
+          finished(error);
+        }),
+      ),
+    );
+  }
+
+  #transfer(target: ServerId, finished: Finished): void {
     this.#step({ kind: 'transfer', request: this.#request(finished), target });
   }
+
+  // --- From other members ---------------------------------------------------------------------------------------
+
+  /** A connection whose first request was CONNECT. Gives who takes what follows. */
+  accept(connection: Connection, from: Peer): PeerInbound {
+    return this.#peers.accept(connection, from);
+  }
+
+  received(from: Peer, message: Exclude<Message, InstallSnapshot>): void {
+    this.#guard(() => this.#step({ kind: 'received', from, message }));
+  }
+
+  snapshotOffered(from: Peer, message: InstallSnapshot, size: number): SnapshotReceiver | undefined {
+    this.#wanted = false;
+    this.#guard(() => this.#step({ kind: 'snapshotOffered', from, message }));
+    if (!this.#wanted) return undefined;
+    const fields = { from: from.address, index: message.lastIndex, bytes: size };
+    this.#options.logger.info(fields, 'a snapshot is being received');
+    return this.#incoming.receive(from, message, size);
+  }
+
+  unreachable(peer: ServerId): void {
+    this.#guard(() => this.#step({ kind: 'unreachable', peer }));
+  }
+
+  // --- Ending ---------------------------------------------------------------------------------------------------
 
   /** Stops proposing and resolves when what was proposed is written. */
   async stop(): Promise<void> {
     this.#ticker?.cancel();
     this.#retry?.cancel();
     this.#stopped = true;
-    if (this.#writing) await new Promise<void>(resolve => (this.#drained = resolve));
+    this.#peers.close();
+    await this.#writer.idle();
     await this.#recovering;
-    await this.#snapshotting;
+    await this.#writer.snapshotTaken;
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#stopped) this.#options.failed(error);
+  }
+
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #request(finished: Finished): RequestId {
@@ -137,43 +247,92 @@ export class Replica implements Replicator {
     finished?.(error);
   }
 
+  // --- The core -------------------------------------------------------------------------------------------------
+
   #tick(): void {
-    this.#ticker = this.#options.clock.setTimer(this.#options.heartbeatMs, () => {
-      this.#step({ kind: 'tick' });
-      this.#tick();
+    const { clock, heartbeatMs } = this.#options;
+    this.#ticker = clock.setTimer(heartbeatMs, () => {
+      // Timers run before sockets: what has arrived meanwhile counts (design rule 20).
+      clock.defer(() =>
+        clock.defer(() => {
+          if (this.#stopped) return;
+          this.#guard(() => this.#step({ kind: 'tick' }));
+          this.#tick();
+        }),
+      );
     });
   }
 
   #step(input: Input): void {
-    for (const output of this.#raft.step(input, this.#options.clock.monotonicMs())) this.#carryOut(output);
+    if (this.#stopped && input.kind !== 'stored' && input.kind !== 'termStored') return;
+    for (const output of this.#raft.step(input, this.#options.clock.monotonicMs())) this.#outputs.push(output);
+    if (this.#carrying) return;
+    this.#carrying = true;
+    try {
+      for (let output = this.#outputs.shift(); output !== undefined; output = this.#outputs.shift()) {
+        this.#carryOut(output);
+      }
+    } finally {
+      this.#carrying = false;
+    }
   }
 
   #carryOut(output: Output): void {
+    const { logger, onEvent } = this.#options;
     switch (output.kind) {
       case 'storeTerm':
         this.#log.storeTermAndVote(output.term, output.votedFor).then(
           () => this.#guard(() => this.#step({ kind: 'termStored' })),
-          (error: unknown) => this.#options.failed(error),
+          (error: unknown) => this.#fail(error),
         );
         return;
       case 'append':
-        for (const entry of output.entries) this.#gathered.push(entry);
-        this.#gatheredLast = output.firstIndex + output.entries.length - 1;
-        this.#write();
+        this.#writer.append(output.entries, output.firstIndex + output.entries.length - 1);
+        return;
+      case 'truncate':
+        logger.info({ from: output.firstIndex }, 'entries that were never committed are taken back');
+        this.#writer.truncate(output.firstIndex);
         return;
       case 'commit':
         this.#apply();
         return;
+      case 'send':
+        this.#peers.send(output.to, output.message);
+        return;
+      case 'readEntries':
+        void this.#readEntries(output.peer, output.firstIndex, output.lastIndex, output.maxBytes);
+        return;
+      case 'sendSnapshot':
+        void this.#sendSnapshot(output.to, output.message);
+        return;
+      case 'receiveSnapshot':
+        this.#wanted = true;
+        return;
+      case 'discardSnapshot':
+        void this.#incoming.discard({ index: output.message.lastIndex, term: output.message.lastTerm });
+        return;
+      case 'installSnapshot': {
+        const received = this.#incoming.take(output.snapshot);
+        assert(received !== undefined, 'the snapshot has arrived');
+        this.#installing = true;
+        this.#writer.install(received);
+        return;
+      }
       case 'roleChanged':
-        this.#options.logger.info({ role: output.role, term: output.term }, 'role changed');
-        if (output.role !== 'leader') return;
-        this.#engine.electionWon();
-        // The core has appended the barrier already; it comes as the next output.
-        this.#barrier = this.#raft.log.lastIndex;
+        logger.info({ role: output.role, term: output.term }, 'role changed');
+        if (output.role === 'leader') this.#engine.electionWon();
+        else this.#stopLeading();
+        onEvent({ kind: 'role', role: output.role, term: output.term });
+        return;
+      case 'leaderChanged':
+        onEvent({ kind: 'leader', leader: output.leader });
         return;
       case 'configurationChanged': {
-        const servers = output.configuration.servers.map(({ id, address, role }) => `${id} ${address} ${role}`);
-        this.#options.logger.info({ servers }, 'configuration changed');
+        const { servers } = output.configuration;
+        const members = servers.map(({ id, address, role }) => `${id} ${address} ${role}`);
+        logger.info({ servers: members }, 'configuration changed');
+        this.#peers.keepOnly(new Set(servers.map(({ id }) => id)));
+        onEvent({ kind: 'configuration', configuration: output.configuration });
         return;
       }
       case 'finished':
@@ -182,58 +341,47 @@ export class Replica implements Replicator {
       case 'readFinished':
         this.#finish(output.request, output.confirmed ? undefined : 'notLeader');
         return;
-      default:
-        // What concerns other members.
-        return;
+      case 'violation':
+        logger.warn({ peer: output.peer, reason: output.reason }, 'a peer broke the protocol');
     }
   }
 
-  #write(): void {
-    if (this.#writing || this.#gathered.length === 0) return;
-    this.#writing = true;
-    const entries = this.#gathered;
-    const last = this.#gatheredLast;
-    this.#gathered = [];
-    this.#log.append(entries).then(
-      () => this.#guard(() => this.#written(entries, last)),
-      (error: unknown) => this.#guard(() => this.#writeFailed(error)),
-    );
+  #stopLeading(): void {
+    this.#engine.stopLeading(leadershipLost);
+    this.#engine.handoverEnded();
   }
 
-  #written(entries: readonly Entry[], last: Index): void {
+  // --- Writing --------------------------------------------------------------------------------------------------
+
+  #stored(entries: readonly Entry[], last: Index): void {
     for (const entry of entries) this.#bytesSinceSnapshot += entry.data.length;
-    this.#writing = false;
-    // The disk works on the next batch while the responses of this one are sent.
-    this.#write();
     // Behind an entry that is not the engine's (a barrier) its batch may only now be on its way.
-    if (!this.#stopped && !this.#writing) this.#engine.slotFreed();
+    if (!this.#stopped && !this.#writer.isBusy) this.#engine.slotFreed();
     this.#step({ kind: 'stored', index: last });
-    if (!this.#writing) this.#drained?.();
   }
 
   /** Nothing of the batch is in the log: whoever waits for it is told, and writing stops (design rule 28). */
-  #writeFailed(error: unknown): void {
+  #appendFailed(error: unknown): void {
     const { logger } = this.#options;
-    this.#writing = false;
-    this.#gathered = [];
-    this.#drained?.();
     if (!this.#hasLed && this.#raft.isOnlyVoter) {
       // There will be no leader. Whoever starts this node is told, and may try again.
-      this.#options.failed(error);
+      this.#fail(error);
       return;
     }
-    const full = error instanceof FileError && error.code === 'ENOSPC';
-    if (full) {
+    const isFull = error instanceof FileError && error.code === 'ENOSPC';
+    // Where others have seen the entries, or may have, the core steps down, which ends all that was executed.
+    const isAlone = this.#raft.isOnlyVoter;
+    if (isFull) {
       logger.error({ error: messageOf(error) }, 'the disk is full: writes are refused until there is space');
       const refusal = (): SqliteError => new SqliteError(DISK_FULL, 'database or disk is full');
-      this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
+      if (isAlone) this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
       this.#step({ kind: 'storeFailed' });
       this.#retryLater();
       return;
     }
     // What a failed sync has left on the disk is unknown, and asking again proves nothing.
     logger.fatal({ error: messageOf(error) }, 'the log cannot be written: restart this node once the disk is well');
-    this.#engine.writeFailed(doubtful);
+    if (isAlone) this.#engine.writeFailed(doubtful);
     this.#step({ kind: 'storeFailed' });
   }
 
@@ -255,9 +403,11 @@ export class Replica implements Replicator {
     this.#step({ kind: 'storeRecovered' });
   }
 
+  // --- Applying -------------------------------------------------------------------------------------------------
+
   /** Applies what is committed, in order, as far as it is in memory; the rest is read back from the disk. */
   #apply(): void {
-    if (this.#applying) return;
+    if (this.#applying || this.#installing) return;
     this.#applying = true;
     const { commitIndex, log } = this.#raft;
     while (this.#applied < commitIndex) {
@@ -267,9 +417,9 @@ export class Replica implements Replicator {
         this.#catchUp(commitIndex).then(
           () => {
             this.#applying = false;
-            this.#guard(() => this.#apply());
+            this.#guard(() => (this.#installing ? this.#installNow?.() : this.#apply()));
           },
-          (error: unknown) => this.#options.failed(error),
+          (error: unknown) => this.#fail(error),
         );
         return;
       }
@@ -285,7 +435,7 @@ export class Replica implements Replicator {
   /** Applies entries that are on disk only, after a start. */
   async #catchUp(last: Index): Promise<void> {
     const end = Math.min(last, this.#raft.log.dataIndex - 1);
-    while (this.#applied < end) {
+    while (this.#applied < end && !this.#stopped && !this.#installing) {
       const entries = await this.#log.readEntries(this.#applied + 1, end, READ_BYTES);
       for (const entry of entries) this.#applyEntry(this.#applied + 1, entry);
       await new Promise<void>(resolve => this.#options.clock.defer(resolve));
@@ -295,18 +445,24 @@ export class Replica implements Replicator {
   #applyEntry(index: Index, entry: Entry): void {
     if (entry.type === 'command') this.#engine.apply(index, entry.data);
     this.#applied = index;
-    if (index < this.#barrier || this.#raft.role !== 'leader' || this.#engine.isLeading) return;
+    const barrier = this.#raft.barrierIndex;
+    if (barrier === undefined || index < barrier || this.#raft.role !== 'leader' || this.#engine.isLeading) return;
     this.#hasLed = true;
     this.#engine.startLeading();
   }
 
+  // --- Snapshots ------------------------------------------------------------------------------------------------
+
   #considerSnapshot(): void {
-    if (this.#snapshotting !== undefined || this.#stopped || this.#applied === this.#snapshotIndex) return;
+    if (this.#writer.snapshotTaken !== undefined || !this.#writer.allowsSnapshot) return;
+    if (this.#stopped || this.#applied === this.#snapshotIndex) return;
     const { snapshotThreshold } = this.#options;
     const bytes = Math.min(Math.max(this.#engine.databaseBytes, SNAPSHOT_BYTES_MIN), SNAPSHOT_BYTES_MAX);
     const byEntries = snapshotThreshold > 0 && this.#applied - this.#snapshotIndex >= snapshotThreshold;
     if (!byEntries && this.#bytesSinceSnapshot < bytes) return;
-    this.#snapshotting = this.#takeSnapshot();
+    // The newest configuration that is committed must be part of it.
+    if (this.#raft.committedConfigurationIndex > this.#applied) return;
+    this.#writer.snapshotTaken = this.#takeSnapshot();
   }
 
   /** The state of all databases at the applied index; writing goes on meanwhile. */
@@ -324,6 +480,7 @@ export class Replica implements Replicator {
       await this.#log.writeSnapshot({ term, index, configuration, configurationIndex }, snapshot, {
         entries: snapshotTrailing,
         bytes: Math.max(SNAPSHOT_BYTES_MIN, this.#engine.databaseBytes),
+        from: this.#raft.oldestNeeded,
       });
       this.#snapshotIndex = index;
       this.#step({
@@ -339,15 +496,63 @@ export class Replica implements Replicator {
       logger.error({ index, error: messageOf(error) }, 'a snapshot could not be written');
     } finally {
       snapshot.release();
-      this.#snapshotting = undefined;
+      this.#writer.snapshotTaken = undefined;
     }
   }
 
-  #guard(work: () => void): void {
+  /** The log begins with a snapshot of another node now: the databases become what it holds. */
+  #restore(received: ReceivedSnapshot): void {
+    const { index } = received.snapshot;
+    const restore = (): void => {
+      this.#installNow = undefined;
+      this.#log.readSnapshot(this.#engine.installer()).then(
+        () =>
+          this.#guard(() => {
+            this.#applied = index;
+            this.#snapshotIndex = index;
+            this.#bytesSinceSnapshot = 0;
+            this.#installing = false;
+            this.#options.logger.info({ index }, 'the snapshot of another node is installed');
+            this.#step({ kind: 'snapshotInstalled' });
+            this.#apply();
+          }),
+        (error: unknown) => this.#fail(error),
+      );
+    };
+    // Entries that are just being applied come first.
+    if (this.#applying) this.#installNow = restore;
+    else restore();
+  }
+
+  async #sendSnapshot(to: Peer, message: InstallSnapshot): Promise<void> {
+    const { logger } = this.#options;
     try {
-      work();
+      const { snapshot } = this.#log;
+      if (snapshot?.index !== message.lastIndex) throw new Error('there is a newer snapshot');
+      const stream = await this.#log.openSnapshot();
+      try {
+        logger.info({ to: to.address, index: message.lastIndex, bytes: stream.size }, 'a snapshot is being sent');
+        await this.#peers.sendSnapshot(to, message, stream.size, stream.chunks());
+      } finally {
+        await stream.close();
+      }
+      this.#guard(() => this.#step({ kind: 'snapshotSent', peer: to.id }));
     } catch (error) {
-      this.#options.failed(error);
+      logger.warn({ to: to.address, error: messageOf(error) }, 'a snapshot could not be sent');
+      this.#guard(() => this.#step({ kind: 'snapshotNotSent', peer: to.id }));
     }
+  }
+
+  async #readEntries(peer: ServerId, firstIndex: Index, lastIndex: Index, maxBytes: number): Promise<void> {
+    let entries: readonly Entry[] = [];
+    try {
+      const { firstIndex: oldest, lastIndex: newest } = this.#log;
+      if (firstIndex >= oldest && firstIndex <= newest) {
+        entries = await this.#log.readEntries(firstIndex, Math.min(lastIndex, newest), maxBytes);
+      }
+    } catch (error) {
+      this.#options.logger.warn({ firstIndex, error: messageOf(error) }, 'old entries could not be read');
+    }
+    this.#guard(() => this.#step({ kind: 'entriesRead', peer, firstIndex, entries }));
   }
 }
