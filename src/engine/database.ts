@@ -102,7 +102,12 @@ export class Database {
 
   /** Whether there is anything that the quorum has not stored. */
   get hasUncommitted(): boolean {
-    return this.store.newest !== this.store.committed || this.#group?.isOpen === true;
+    return this.store.newest !== this.store.committed || this.isGrouping;
+  }
+
+  /** Autocommit writes have run that nobody has published. */
+  get isGrouping(): boolean {
+    return this.#group?.isOpen === true;
   }
 
   get hasBatch(): boolean {

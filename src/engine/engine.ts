@@ -292,18 +292,25 @@ export class Engine implements DatabaseOwner {
     for (const database of this.#dirty) {
       if (bytes >= SLOT_BYTES) break;
       this.#dirty.delete(database);
-      if (!database.hasBatch) continue;
+      if (!database.hasBatch) {
+        if (database.isGrouping) later.push(database);
+        continue;
+      }
       const { batch, size } = database.sealNext();
       const data = this.#buffers.take(size);
       database.encode(batch, data);
       commands.push(data);
       proposed.push(database);
       bytes += size;
-      if (database.hasBatch) later.push(database);
+      if (database.hasBatch || database.isGrouping) later.push(database);
     }
-    // One batch per database and slot: what is left waits behind the others.
+    // One batch per database and slot: what is left waits behind the others. So do writes that came while answers
+    // to those before them were given: writes that have changed nothing are answered at once.
     for (const database of later) this.#dirty.add(database);
-    if (commands.length === 0) return;
+    if (commands.length === 0) {
+      if (this.#dirty.size > 0) this.#sealAfter(1);
+      return;
+    }
     this.#slotTaken = true;
     this.#lastBatchBytes = bytes;
     const first = replicator.propose(commands);
