@@ -317,3 +317,12 @@ test('databases do not wait for each other', async () => {
   await other.clients[0]!.exec('INSERT INTO t VALUES (1)');
   await clients[0]!.exec('COMMIT');
 });
+
+test('writes that change nothing, sent ahead, are answered although nothing is ever written', async () => {
+  const connection = await server.connect('nothing changes');
+  await connection.exec('CREATE TABLE t (a)');
+  const { statement } = await connection.prepare('DELETE FROM t WHERE a = ?');
+  const answers = Array.from({ length: 50 }, (_, i) => connection.execPrepared(statement, i));
+  for (const { changes } of await Promise.all(answers)) assert.equal(changes, 0);
+  assert.equal(server.database('nothing changes').lock.owner, undefined);
+});

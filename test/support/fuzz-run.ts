@@ -170,6 +170,7 @@ export async function fuzz(seeds: readonly number[], next: number | undefined, s
     assert.ok(maxLatencyMs < MAX_LATENCY_MS, `an answer to the good client took ${maxLatencyMs} ms`);
     assert.ok(growthBytes < MAX_GROWTH, `${growthBytes} bytes more than after ${WARM_UP_ROUNDS} rounds`);
     assert.ok(sqliteHeapBytes <= smallLimits.sqlite.heapBytes + 32 * MIB, `${sqliteHeapBytes} bytes of SQLite's heap`);
+    await node.close();
     return {
       rounds,
       clients: rounds * CLIENTS_PER_ROUND,
@@ -180,8 +181,9 @@ export async function fuzz(seeds: readonly number[], next: number | undefined, s
       growthBytes,
       sqliteHeapBytes,
     };
-  } finally {
-    await node.close();
+  } catch (error) {
+    await node.node.close(); // what is wrong is known: it need not be quiet too
+    throw error;
   }
 }
 
