@@ -28,8 +28,6 @@ AUTOINCREMENT's counters, ANALYZE's statistics, FTS5 and R*Tree tables, user_ver
 journal mode. Not carried over, and told: auto_vacuum. Refused: other virtual tables, contentless FTS5 tables, UTF-16
 encodings, files that are half-way through a transaction. Foreign keys are not checked, as in sqlite3's .dump.`;
 
-const KEEP_ALIVE_MS = 60_000;
-
 const OPTIONS = {
   servers: SERVERS_OPTION,
   add: { type: 'boolean' },
@@ -56,8 +54,6 @@ export async function importCommand(args: string[]): Promise<number> {
     isStopped = true;
   };
   const files = openSource(file!);
-  // The host's timers let a process end while it waits for them, here for a server to come back.
-  const alive = setInterval(() => {}, KEEP_ALIVE_MS);
   try {
     let read = 0;
     const source = await SourceDatabase.open({ ...files, onRead: size => (read += size) });
@@ -81,7 +77,6 @@ export async function importCommand(args: string[]): Promise<number> {
     for (const note of notes) console.log(`note: ${note}`);
     return 0;
   } finally {
-    clearInterval(alive);
     progress.end();
     process.removeListener('SIGINT', stop);
     process.removeListener('SIGTERM', stop);

@@ -320,7 +320,7 @@ export async function connectToLeader(host: Host, servers: readonly string[]): P
       });
     }
     await new Promise<void>(resolve => {
-      host.clock.setTimer(ELECTION_POLL_MS, resolve);
+      host.clock.setTimer(ELECTION_POLL_MS, resolve, true);
     });
   }
 }

@@ -59,7 +59,7 @@ test('statements end at their semicolons', () => {
 
 test('a trigger ends with its END', () => {
   const trigger =
-    'CREATE TEMP TRIGGER IF NOT EXISTS t AFTER INSERT ON a BEGIN UPDATE a SET b = CASE b WHEN 1 THEN 2 END; SELECT 1; END;';
+    'CREATE TEMP TRIGGER IF NOT EXISTS t AFTER INSERT ON a BEGIN SELECT 1; UPDATE a SET b = CASE b WHEN 1 THEN 2 END; SELECT 1; END;';
   assert.deepEqual(split(`${trigger} SELECT 2;`), [trigger, 'SELECT 2;']);
   assert.deepEqual(split(`EXPLAIN QUERY PLAN ${trigger}SELECT 2;`), [`EXPLAIN QUERY PLAN ${trigger}`, 'SELECT 2;']);
   assert.deepEqual(split('create trigger t begin select 1;;\n -- x\n end\n; end;'), [
@@ -118,6 +118,8 @@ test('SQLite agrees on every text, and how it is cut into lines changes nothing'
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...words, ...marks), { maxLength: 40 }), parts => {
       const text = parts.join('');
+      const inTrigger = `create trigger ${text}`;
+      assert.deepEqual(split(inTrigger), splitBySqlite(inTrigger));
       assert.deepEqual(split(text), splitBySqlite(text));
       assert.deepEqual(split(...(text.match(/[^\n]*\n|[^\n]+$/g) ?? [])), split(text));
     }),

@@ -196,7 +196,7 @@ class ImportRun {
         if (!(error instanceof DqliteError) || error.sqliteCode !== SQLITE_BUSY || clock.monotonicMs() > endMs)
           throw error;
       }
-      await new Promise<void>(resolve => clock.setTimer(BUSY_RETRY_MS, resolve));
+      await new Promise<void>(resolve => clock.setTimer(BUSY_RETRY_MS, resolve, true));
     }
   }
 
@@ -266,7 +266,7 @@ class ImportRun {
       } catch (error) {
         if (!(error instanceof DqliteError) || clock.monotonicMs() > endMs) throw error;
       }
-      await new Promise<void>(resolve => clock.setTimer(LEADER_RETRY_MS, resolve));
+      await new Promise<void>(resolve => clock.setTimer(LEADER_RETRY_MS, resolve, true));
     }
   }
 
