@@ -68,7 +68,7 @@ export class Cluster {
 
   /** Gives a server another role. To become a voter it must catch up first, which may take long. */
   async assign(id: bigint, role: ServerRole, options?: CallOptions): Promise<void> {
-    if (!ROLES.includes(role)) throw new DqliteError('USAGE', `role is ${String(role)}, not ${ROLES.join(', ')}`);
+    if (!ROLES.includes(role)) throw new DqliteError('USAGE', `role is ${role as string}, not ${ROLES.join(', ')}`);
     await this.#change({ kind: 'assign', id, role: clientRole[role] }, options);
   }
 

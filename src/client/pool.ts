@@ -101,7 +101,7 @@ export class Pool {
         },
         fail: error => {
           end();
-          reject(error as Error);
+          reject(error);
         },
       };
       const leave = (error: DqliteError): void => {

@@ -57,7 +57,7 @@ export function clientSuite(name: string, start: () => Promise<SuiteServer>, can
   });
 
   const suiteTest = (title: string, work: () => Promise<void>): void => {
-    test(`${name}: ${title}`, () => within(work(), 60_000, title));
+    void test(`${name}: ${title}`, () => within(work(), 60_000, title));
   };
 
   /** A client of a database of its own, with a table. */
