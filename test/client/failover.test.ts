@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import diagnostics from 'node:diagnostics_channel';
 import { test, type TestContext } from 'node:test';
-import { administer, connect, DqliteError, type Client, type ConnectOptions } from '../../src/client/index.ts';
+import { administer, connect, type Client, type DqliteError, type ConnectOptions } from '../../src/client/index.ts';
 import { rejects } from '../support/client-suite.ts';
 import { until, within } from '../support/deadline.ts';
 import { busy, FakeServer, leadershipLost, notLeader } from '../support/fake-server.ts';
