@@ -105,6 +105,49 @@ test('the leader changes: what had no effect goes to the new one, and observers 
   assert.equal(db.server, a.address);
 });
 
+test('a connection that was in use when the leader changed is not used again', async t => {
+  const [a, b] = (await servers(t, 2)) as [FakeServer, FakeServer];
+  b.leader = a.address;
+  const db = await client(t, [a, b], { checkIntervalMs: 3_600_000 });
+  await db.transaction(
+    async transaction => {
+      for (const server of [a, b]) server.leader = b.address;
+      a.react = ({ kind }) => (kind === 'execSql' ? notLeader : 'default');
+      await db.exec('INSERT INTO t VALUES (1)');
+      assert.equal(db.server, b.address);
+      assert.deepEqual(await transaction.sql`SELECT 1 AS x`, [{ x: 1 }]);
+      a.react = () => 'default';
+    },
+    { mode: 'deferred' },
+  );
+  await until(() => a.connections === 0, DEADLINE_MS, 'the old leader is left');
+});
+
+test('rows that nobody takes stay with the server', async t => {
+  const [a] = (await servers(t, 1)) as [FakeServer];
+  const db = await client(t, [a], { maxConnections: 1 });
+  a.react = ({ kind }) => (kind === 'querySql' ? 'endless' : 'default');
+  const rows = db.sql`SELECT x FROM endless`[Symbol.asyncIterator]();
+  await rows.next();
+  let before = -1;
+  // The kernel's buffers fill, and then nothing moves any more.
+  await until(
+    async () => {
+      const stands = a.streamedBytes === before;
+      before = a.streamedBytes;
+      await new Promise(resolve => setTimeout(resolve, 50));
+      return stands && a.streamedBytes === before;
+    },
+    DEADLINE_MS,
+    'the server has to wait',
+  );
+  for (let i = 0; i < 10_000; i++) assert.equal((await rows.next()).value.x, (i + 1) % 1000);
+  await rows.return?.();
+  a.react = () => 'default';
+  assert.deepEqual(await db.sql`SELECT 1 AS x`, [{ x: 1 }]);
+  assert.equal(a.requests.filter(({ kind }) => kind === 'open').length, 1);
+});
+
 test('members are learned: the configured server may go', async t => {
   const [a, b] = (await servers(t, 2)) as [FakeServer, FakeServer];
   a.members = [a.address, b.address];

@@ -22,7 +22,15 @@ import {
 } from '../../src/wire/index.ts';
 
 /** What to do with a request: answer, say nothing, or close the connection. */
-export type Reaction = Response | 'silence' | 'hang up' | 'garbage' | 'default' | { readonly rows: readonly number[] };
+/** `endless`: rows as fast as the client takes them. */
+export type Reaction =
+  | Response
+  | 'silence'
+  | 'hang up'
+  | 'garbage'
+  | 'endless'
+  | 'default'
+  | { readonly rows: readonly number[] };
 
 export const notLeader: Response = { kind: 'failure', code: 10250, message: 'not leader' };
 export const leadershipLost: Response = { kind: 'failure', code: 10506, message: 'disk I/O error' };
@@ -30,11 +38,11 @@ export const busy: Response = { kind: 'failure', code: 5, message: 'database is 
 
 const result: Response = { kind: 'result', lastInsertId: 0n, rowsAffected: 0 };
 
-function writeNumbers(writer: Writer, numbers: readonly number[]): void {
+function writeNumbers(writer: Writer, numbers: readonly number[], done: boolean): void {
   const start = beginMessage(writer, responseType.rows);
   writeColumns(writer, [encodeUtf8('x')]);
   for (const number of numbers) writeRow(writer, [{ type: valueType.integer, value: BigInt(number) }]);
-  writeRowsEnd(writer, true);
+  writeRowsEnd(writer, done);
   endMessage(writer, start);
 }
 
@@ -48,6 +56,9 @@ export class FakeServer {
   members: readonly string[] = [];
   /** What was asked, connection by connection together. */
   readonly requests: { readonly kind: string; readonly sql: string }[] = [];
+  /** Bytes of endless rows. */
+  streamedBytes = 0;
+  readonly #streaming = new Set<net.Socket>();
   readonly #server: net.Server;
   readonly sockets: Set<net.Socket> = new Set();
 
@@ -107,11 +118,32 @@ export class FakeServer {
     const reaction = chosen === 'default' ? this.#usual(request) : chosen;
     if (reaction === 'hang up') return void socket.destroy();
     if (reaction === 'silence') return;
+    if (reaction === 'endless') return this.#stream(socket);
+    if (request.kind === 'interrupt') this.#streaming.delete(socket);
     const writer = new Writer();
     if (reaction === 'garbage') writer.raw(new Uint8Array([1, 0, 0, 0, 99, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]));
-    else if ('rows' in reaction) writeNumbers(writer, reaction.rows);
+    else if ('rows' in reaction) writeNumbers(writer, reaction.rows, true);
     else encodeResponse(writer, reaction);
     socket.write(writer.copy());
+  }
+
+  #stream(socket: net.Socket): void {
+    const writer = new Writer();
+    writeNumbers(
+      writer,
+      Array.from({ length: 1000 }, (_, i) => i),
+      false,
+    );
+    const message = writer.copy();
+    this.#streaming.add(socket);
+    const more = (): void => {
+      if (!this.#streaming.has(socket) || socket.destroyed) return;
+      this.streamedBytes += message.length;
+      // A turn later: an INTERRUPT must have a chance.
+      if (socket.write(message)) setImmediate(more);
+      else socket.once('drain', more);
+    };
+    more();
   }
 
   #usual(request: Request): Response | { readonly rows: readonly number[] } {
