@@ -2,8 +2,7 @@
 
 import { DqliteError } from '../lib/errors.ts';
 import type { Collected } from './call.ts';
-import type { Fragment } from './fragment.ts';
-import { withHelpers, type SqlHelpers, type TemplateValue } from './fragment.ts';
+import { withHelpers, type Fragment, type SqlHelpers, type TemplateValue } from './fragment.ts';
 import { checkParameters } from './parameters.ts';
 import type { Bound, Plan, Plans } from './plan.ts';
 import { Query, type Runner } from './query.ts';

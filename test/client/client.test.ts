@@ -17,7 +17,7 @@ clientSuite(
       await node.close();
       await rm(directory, { recursive: true, force: true });
     };
-    return { address, isOurs: true, stop };
+    return { address, stop };
   },
   200,
 );

@@ -26,7 +26,7 @@ clientSuite(
       for (const work of atEnd) await work();
       rmSync(directory, { recursive: true, force: true });
     };
-    return { address: node.address, isOurs: false, stop };
+    return { address: node.address, stop };
   },
   200,
 );

@@ -7,8 +7,6 @@ import { until, within } from './wait.ts';
 
 export interface SuiteServer {
   readonly address: string;
-  /** Our own: it stops what is interrupted, and lets writers wait. */
-  readonly isOurs: boolean;
   readonly stop: () => Promise<void>;
 }
 
