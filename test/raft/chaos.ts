@@ -59,6 +59,7 @@ function disturb(cluster: Cluster): void {
   else if (dice < 20) cluster.duplicationRate = random.float() * 0.4;
   else if (dice < 21) cluster.maxDelayMs = random.pick([1, 10, 60, 150]);
   else if (dice < 27) cluster.snapshot(node);
+  else if (dice < 28 && cluster.leader !== undefined) cluster.isolate(cluster.leader);
 }
 
 function restart(cluster: Cluster): void {

@@ -24,7 +24,7 @@ import { Checker } from './checker.ts';
 import { Disk, type StoredSnapshot, type Write } from './disk.ts';
 
 /** Rules that a host may break, to see that the checks notice. */
-export type Mutation = 'voteNotStored' | 'storedTooEarly' | 'readUnconfirmed' | 'truncationSkipped';
+export type Mutation = 'storedTooEarly' | 'readUnconfirmed';
 
 export interface ClusterOptions {
   readonly seed: number;
@@ -168,6 +168,11 @@ export class Cluster {
     this.#groups = new Map(this.nodes.map(({ id }) => [id, this.random.below(2)]));
   }
 
+  /** One node alone. */
+  isolate(node: SimulatedNode): void {
+    this.#groups = new Map(this.nodes.map(({ id }) => [id, id === node.id ? 1 : 0]));
+  }
+
   heal(): void {
     this.#groups.clear();
     this.lossRate = 0;
@@ -278,10 +283,6 @@ export class Cluster {
         this.#enqueue(node, process, output);
         return;
       case 'truncate':
-        if (this.#options.mutation === 'truncationSkipped') {
-          this.after(0, () => this.input(node, { kind: 'truncated' }));
-          return;
-        }
         this.#enqueue(node, process, output);
         return;
       case 'commit':
@@ -341,7 +342,7 @@ export class Cluster {
     this.after(process.termWriteEndMs - this.nowMs, () => {
       if (node.process !== process) return;
       node.disk.term = term;
-      node.disk.votedFor = this.#options.mutation === 'voteNotStored' ? undefined : votedFor;
+      node.disk.votedFor = votedFor;
       this.input(node, { kind: 'termStored' });
     });
   }
