@@ -263,7 +263,8 @@ export class Cluster {
     const { process } = node;
     if (process === undefined) return;
     const outputs = process.raft.step(input, this.nowMs);
-    this.digest.value = (Math.imul(this.digest.value, 31) + Number(node.id) + outputs.length * 7 + process.raft.log.lastIndex) | 0;
+    this.digest.value =
+      (Math.imul(this.digest.value, 31) + Number(node.id) + outputs.length * 7 + process.raft.log.lastIndex) | 0;
     this.checker.stepped(process.raft);
     for (const output of outputs) this.#carryOut(node, process, output);
   }
@@ -277,7 +278,8 @@ export class Cluster {
         if (this.#options.mutation === 'storedTooEarly') {
           const index = output.firstIndex + output.entries.length - 1;
           this.after(0, () => {
-            if (node.process === process) this.input(node, { kind: 'stored', index: Math.min(index, process.raft.log.lastIndex) });
+            if (node.process === process)
+              this.input(node, { kind: 'stored', index: Math.min(index, process.raft.log.lastIndex) });
           });
         }
         this.#enqueue(node, process, output);
@@ -443,7 +445,8 @@ export class Cluster {
       });
     }
     this.after(headerMs + 15, () => {
-      if (node.process === process) this.input(node, { kind: isLost ? 'snapshotNotSent' : 'snapshotSent', peer: to.id });
+      if (node.process === process)
+        this.input(node, { kind: isLost ? 'snapshotNotSent' : 'snapshotSent', peer: to.id });
     });
   }
 }
@@ -455,4 +458,3 @@ function asC(message: Exclude<Message, InstallSnapshot>, raft: Raft): Exclude<Me
   const lastIndex = message.rejected === 0 ? raft.storedIndex : message.lastIndex;
   return { ...message, features: undefined, lastIndex };
 }
-

@@ -4,7 +4,16 @@
  */
 
 import { assert } from '../../src/lib/assert.ts';
-import { decodeConfiguration, RaftLog, type Entry, type Index, type LoadedState, type ServerId, type SnapshotInfo, type Term } from '../../src/raft/index.ts';
+import {
+  decodeConfiguration,
+  RaftLog,
+  type Entry,
+  type Index,
+  type LoadedState,
+  type ServerId,
+  type SnapshotInfo,
+  type Term,
+} from '../../src/raft/index.ts';
 import type { SeededRandom } from '../../src/lib/random.ts';
 
 export interface StoredSnapshot {
