@@ -71,6 +71,11 @@ export class Leader {
     return this.#progress.size > 0;
   }
 
+  /** Whether entries that are not durable here may be elsewhere: then their indexes must not be used again. */
+  get hasSentUnstored(): boolean {
+    return this.hasPeers || this.#replicator.sentIndex > this.#core.storedIndex;
+  }
+
   get canPropose(): boolean {
     return !this.#core.storeFailed && this.#transfer === undefined;
   }

@@ -59,6 +59,8 @@ function disturb(cluster: Cluster): void {
   else if (dice < 20) cluster.duplicationRate = random.float() * 0.4;
   else if (dice < 21) cluster.maxDelayMs = random.pick([1, 10, 60, 150]);
   else if (dice < 27) cluster.snapshot(node);
+  else if (dice === 28) node.isFull = true;
+  else if (dice === 29) cluster.freeDisk(node);
   else if (dice < 28 && cluster.leader !== undefined) cluster.isolate(cluster.leader);
 }
 

@@ -41,6 +41,7 @@ interface Process {
   readonly raft: Raft;
   readonly writes: Write[];
   isWriting: boolean;
+  isFailed: boolean;
   termWriteEndMs: number;
   readonly state: Map<string, Index>;
   applied: Index;
@@ -56,6 +57,8 @@ export interface SimulatedNode {
   readonly disk: Disk;
   process: Process | undefined;
   isSlow: boolean;
+  /** Its disk takes no more entries. */
+  isFull: boolean;
 }
 
 export class Cluster {
@@ -97,7 +100,7 @@ export class Cluster {
   addNode(): SimulatedNode {
     const id = BigInt(this.nodes.length + 1);
     const peer = { id, address: `n${id}` };
-    const node: SimulatedNode = { id, peer, disk: new Disk(), process: undefined, isSlow: false };
+    const node: SimulatedNode = { id, peer, disk: new Disk(), process: undefined, isSlow: false, isFull: false };
     this.nodes.push(node);
     return node;
   }
@@ -134,6 +137,7 @@ export class Cluster {
       raft,
       writes: [],
       isWriting: false,
+      isFailed: false,
       termWriteEndMs: 0,
       state: new Map(snapshot?.state),
       applied: snapshot?.info.index ?? 0,
@@ -168,6 +172,14 @@ export class Cluster {
     this.#groups = new Map(this.nodes.map(({ id }) => [id, this.random.below(2)]));
   }
 
+  freeDisk(node: SimulatedNode): void {
+    if (!node.isFull) return;
+    node.isFull = false;
+    if (node.process?.isFailed !== true) return;
+    node.process.isFailed = false;
+    this.input(node, { kind: 'storeRecovered' });
+  }
+
   /** One node alone. */
   isolate(node: SimulatedNode): void {
     this.#groups = new Map(this.nodes.map(({ id }) => [id, id === node.id ? 1 : 0]));
@@ -180,6 +192,7 @@ export class Cluster {
     this.maxDelayMs = 10;
     for (const node of this.nodes) {
       node.isSlow = false;
+      this.freeDisk(node);
       if (node.process === undefined) this.start(node);
     }
   }
@@ -362,6 +375,14 @@ export class Cluster {
       if (node.process !== process) return;
       process.isWriting = false;
       process.writes.shift();
+      if (write.kind === 'append' && node.isFull) {
+        // Nothing that waits can be written either.
+        process.writes.splice(0, Infinity, ...process.writes.filter(({ kind }) => kind !== 'append'));
+        process.isFailed = true;
+        this.input(node, { kind: 'storeFailed' });
+        this.#work(node, process);
+        return;
+      }
       node.disk.write(write);
       switch (write.kind) {
         case 'append':
