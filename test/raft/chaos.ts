@@ -132,6 +132,8 @@ function recover(cluster: Cluster, seed: number): void {
     .filter(({ process }) => process!.applied === cluster.checker.committed)
     .map(({ process }) => process!.state);
   for (const state of states) assert.deepEqual(state, states[0], `seed ${seed}: states differ`);
-  const leader = cluster.leader!.process!.raft;
-  assert.ok(findServer(leader.configuration, leader.id) !== undefined);
+  wait('a removed server still leads', () => {
+    const raft = cluster.leader?.process?.raft;
+    return raft !== undefined && findServer(raft.configuration, raft.id) !== undefined;
+  });
 }

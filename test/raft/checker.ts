@@ -42,7 +42,8 @@ export class Checker {
     if (other !== undefined && other !== id) fail('election safety', `${other} and ${id} lead term ${term}`);
     const last = this.#leaderLast.get(term) ?? 0;
     // One that nobody gets anything from may lose what its disk refused.
-    if (log.lastIndex < last && raft.hasPeers) fail('leader append-only', `${id} had ${last} entries, has ${log.lastIndex}`);
+    if (log.lastIndex < last && raft.hasPeers)
+      fail('leader append-only', `${id} had ${last} entries, has ${log.lastIndex}`);
     this.#leaderLast.set(term, log.lastIndex);
     if (other !== undefined) return;
     this.#leaders.set(term, id);

@@ -49,6 +49,8 @@ interface Process {
   readonly proposals: Map<Index, { readonly term: number }>;
   readonly reads: Map<RequestId, { readonly seen: Index; readonly before: Index }>;
   readonly received: Map<Index, StoredSnapshot>;
+  /** The snapshot whose data it wants. */
+  receiving: InstallSnapshot | undefined;
 }
 
 export interface SimulatedNode {
@@ -145,6 +147,7 @@ export class Cluster {
       proposals: new Map(),
       reads: new Map(),
       received: new Map(),
+      receiving: undefined,
     };
     node.process = process;
     this.checker.restarted(raft);
@@ -319,6 +322,8 @@ export class Cluster {
         this.#sendSnapshot(node, output.to, output.message);
         return;
       case 'receiveSnapshot':
+        process.receiving = output.message;
+        return;
       case 'discardSnapshot':
         return;
       case 'installSnapshot': {
@@ -456,7 +461,8 @@ export class Cluster {
       this.after(headerMs, () => this.input(target, { kind: 'snapshotOffered', from: node.peer, message }));
       this.after(headerMs + 20 + this.random.below(100), () => {
         const receiver = target.process;
-        if (receiver === undefined) return;
+        if (receiver?.receiving !== message) return;
+        receiver.receiving = undefined;
         if (node.process !== process || this.#isCut(node.id, to.id)) {
           this.input(target, { kind: 'snapshotNotReceived', from: node.peer, message });
           return;
