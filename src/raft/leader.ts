@@ -233,6 +233,8 @@ export class Leader {
 
   /** Entries that were not stored are gone, and with them perhaps a change. Only without peers. */
   dropped(): void {
+    // Whom the change took the log from gets it again.
+    this.#syncProgress();
     if (this.#changing === undefined || this.#core.configurations.isChanging) return;
     this.#core.finish(this.#changing, 'leadershipLost');
     this.#changing = undefined;
