@@ -273,6 +273,8 @@ export class Raft {
     core.dropUnstored();
     if (this.#leader === undefined) this.#follower.storeFailed();
     else this.#leader.dropped();
+    // The change that took the log from the others is undone.
+    if (this.#leader?.hasPeers === true) this.#becomeFollower(core.term, undefined);
   }
 
   #becomeFollower(term: Term, leader: Peer | undefined): void {
