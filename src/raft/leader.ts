@@ -71,6 +71,11 @@ export class Leader {
     return this.#progress.size > 0;
   }
 
+  /** Whether entries that are not durable here may be elsewhere: then their indexes must not be used again. */
+  get hasSentUnstored(): boolean {
+    return this.hasPeers || this.#replicator.sentIndex > this.#core.storedIndex;
+  }
+
   get canPropose(): boolean {
     return !this.#core.storeFailed && this.#transfer === undefined;
   }
@@ -228,6 +233,8 @@ export class Leader {
 
   /** Entries that were not stored are gone, and with them perhaps a change. Only without peers. */
   dropped(): void {
+    // Whom the change took the log from gets it again.
+    this.#syncProgress();
     if (this.#changing === undefined || this.#core.configurations.isChanging) return;
     this.#core.finish(this.#changing, 'leadershipLost');
     this.#changing = undefined;

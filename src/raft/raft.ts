@@ -268,10 +268,13 @@ export class Raft {
   #storeFailed(): void {
     const core = this.#core;
     // What it has sent may live on elsewhere: the same indexes must not be used again in this term.
-    if (this.#leader?.hasPeers === true) this.#becomeFollower(core.term, undefined);
+    const mustEnd = core.role === 'candidate' || this.#leader?.hasSentUnstored === true;
+    if (mustEnd) this.#becomeFollower(core.term, undefined);
     core.dropUnstored();
     if (this.#leader === undefined) this.#follower.storeFailed();
     else this.#leader.dropped();
+    // The change that took the log from the others is undone.
+    if (this.#leader?.hasPeers === true) this.#becomeFollower(core.term, undefined);
   }
 
   #becomeFollower(term: Term, leader: Peer | undefined): void {

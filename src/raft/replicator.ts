@@ -14,6 +14,8 @@ export class Replicator {
   readonly #core: Core;
   /** The first entry of this leadership. */
   readonly #firstIndex: Index;
+  /** The last entry that anybody was sent. */
+  sentIndex: Index = 0;
 
   constructor(core: Core, firstIndex: Index) {
     this.#core = core;
@@ -191,6 +193,7 @@ export class Replicator {
     const previousTerm = core.log.termAt(previousIndex) ?? 0;
     let bytes = 0;
     for (const entry of entries) bytes += entry.data.length;
+    this.sentIndex = Math.max(this.sentIndex, previousIndex + entries.length);
     progress.lastSentMs = core.nowMs;
     progress.sent(previousIndex, entries.length, bytes, this.#firstIndex);
     const { term, commitIndex } = core;

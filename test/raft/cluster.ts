@@ -24,7 +24,7 @@ import { Checker } from './checker.ts';
 import { Disk, type StoredSnapshot, type Write } from './disk.ts';
 
 /** Rules that a host may break, to see that the checks notice. */
-export type Mutation = 'voteNotStored' | 'storedTooEarly' | 'readUnconfirmed' | 'truncationSkipped';
+export type Mutation = 'storedTooEarly' | 'readUnconfirmed';
 
 export interface ClusterOptions {
   readonly seed: number;
@@ -41,6 +41,7 @@ interface Process {
   readonly raft: Raft;
   readonly writes: Write[];
   isWriting: boolean;
+  isFailed: boolean;
   termWriteEndMs: number;
   readonly state: Map<string, Index>;
   applied: Index;
@@ -48,6 +49,8 @@ interface Process {
   readonly proposals: Map<Index, { readonly term: number }>;
   readonly reads: Map<RequestId, { readonly seen: Index; readonly before: Index }>;
   readonly received: Map<Index, StoredSnapshot>;
+  /** The snapshot whose data it wants. */
+  receiving: InstallSnapshot | undefined;
 }
 
 export interface SimulatedNode {
@@ -56,6 +59,8 @@ export interface SimulatedNode {
   readonly disk: Disk;
   process: Process | undefined;
   isSlow: boolean;
+  /** Its disk takes no more entries. */
+  isFull: boolean;
 }
 
 export class Cluster {
@@ -97,7 +102,7 @@ export class Cluster {
   addNode(): SimulatedNode {
     const id = BigInt(this.nodes.length + 1);
     const peer = { id, address: `n${id}` };
-    const node: SimulatedNode = { id, peer, disk: new Disk(), process: undefined, isSlow: false };
+    const node: SimulatedNode = { id, peer, disk: new Disk(), process: undefined, isSlow: false, isFull: false };
     this.nodes.push(node);
     return node;
   }
@@ -134,6 +139,7 @@ export class Cluster {
       raft,
       writes: [],
       isWriting: false,
+      isFailed: false,
       termWriteEndMs: 0,
       state: new Map(snapshot?.state),
       applied: snapshot?.info.index ?? 0,
@@ -141,6 +147,7 @@ export class Cluster {
       proposals: new Map(),
       reads: new Map(),
       received: new Map(),
+      receiving: undefined,
     };
     node.process = process;
     this.checker.restarted(raft);
@@ -168,6 +175,19 @@ export class Cluster {
     this.#groups = new Map(this.nodes.map(({ id }) => [id, this.random.below(2)]));
   }
 
+  freeDisk(node: SimulatedNode): void {
+    if (!node.isFull) return;
+    node.isFull = false;
+    if (node.process?.isFailed !== true) return;
+    node.process.isFailed = false;
+    this.input(node, { kind: 'storeRecovered' });
+  }
+
+  /** One node alone. */
+  isolate(node: SimulatedNode): void {
+    this.#groups = new Map(this.nodes.map(({ id }) => [id, id === node.id ? 1 : 0]));
+  }
+
   heal(): void {
     this.#groups.clear();
     this.lossRate = 0;
@@ -175,6 +195,7 @@ export class Cluster {
     this.maxDelayMs = 10;
     for (const node of this.nodes) {
       node.isSlow = false;
+      this.freeDisk(node);
       if (node.process === undefined) this.start(node);
     }
   }
@@ -280,10 +301,6 @@ export class Cluster {
         this.#enqueue(node, process, output);
         return;
       case 'truncate':
-        if (this.#options.mutation === 'truncationSkipped') {
-          this.after(0, () => this.input(node, { kind: 'truncated' }));
-          return;
-        }
         this.#enqueue(node, process, output);
         return;
       case 'commit':
@@ -305,6 +322,8 @@ export class Cluster {
         this.#sendSnapshot(node, output.to, output.message);
         return;
       case 'receiveSnapshot':
+        process.receiving = output.message;
+        return;
       case 'discardSnapshot':
         return;
       case 'installSnapshot': {
@@ -343,7 +362,7 @@ export class Cluster {
     this.after(process.termWriteEndMs - this.nowMs, () => {
       if (node.process !== process) return;
       node.disk.term = term;
-      node.disk.votedFor = this.#options.mutation === 'voteNotStored' ? undefined : votedFor;
+      node.disk.votedFor = votedFor;
       this.input(node, { kind: 'termStored' });
     });
   }
@@ -361,6 +380,14 @@ export class Cluster {
       if (node.process !== process) return;
       process.isWriting = false;
       process.writes.shift();
+      if (write.kind === 'append' && node.isFull) {
+        // Nothing that waits can be written either.
+        process.writes.splice(0, Infinity, ...process.writes.filter(({ kind }) => kind !== 'append'));
+        process.isFailed = true;
+        this.input(node, { kind: 'storeFailed' });
+        this.#work(node, process);
+        return;
+      }
       node.disk.write(write);
       switch (write.kind) {
         case 'append':
@@ -434,7 +461,8 @@ export class Cluster {
       this.after(headerMs, () => this.input(target, { kind: 'snapshotOffered', from: node.peer, message }));
       this.after(headerMs + 20 + this.random.below(100), () => {
         const receiver = target.process;
-        if (receiver === undefined) return;
+        if (receiver?.receiving !== message) return;
+        receiver.receiving = undefined;
         if (node.process !== process || this.#isCut(node.id, to.id)) {
           this.input(target, { kind: 'snapshotNotReceived', from: node.peer, message });
           return;

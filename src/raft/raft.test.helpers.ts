@@ -1,0 +1,121 @@
+/** One core alone, fed by hand: what the others would say is given as messages. */
+
+import { encodeConfiguration } from './configuration.ts';
+import type { AppendEntries, InstallSnapshot, Message } from './messages.ts';
+import type { LoadedState, RaftOptions } from './options.ts';
+import { RaftLog } from './raft-log.ts';
+import { Raft } from './raft.ts';
+import type { Entry, Input, Output, Peer, ServerId, Term } from './types.ts';
+
+type Plain = Exclude<Message, InstallSnapshot>;
+
+export const ELECTION_TIMEOUT_MS = 1000;
+const HEARTBEAT_MS = 100;
+
+export function peer(id: number): Peer {
+  return { id: BigInt(id), address: `n${id}` };
+}
+
+export interface SingleOptions {
+  readonly term?: Term;
+  readonly votedFor?: ServerId;
+  /** Terms of the entries after the first, which is a configuration of term 1. */
+  readonly terms?: readonly Term[];
+  readonly voters?: number;
+  readonly settings?: Partial<RaftOptions>;
+}
+
+/** Node 1 of a cluster, started so long ago that it may vote. */
+export class Single {
+  readonly raft: Raft;
+  nowMs = 0;
+
+  constructor({ term = 1, votedFor, terms = [], voters = 3, settings = {} }: SingleOptions = {}) {
+    const log = new RaftLog(0, 0);
+    for (const one of [1, ...terms]) log.appendStored(one);
+    const servers = Array.from({ length: voters }, (_, i) => ({ ...peer(i + 1), role: 'voter' as const }));
+    const state: LoadedState = {
+      term,
+      votedFor,
+      snapshotIndex: 0,
+      snapshotTerm: 0,
+      log,
+      committedConfiguration: { servers },
+      committedConfigurationIndex: 1,
+      uncommittedConfiguration: undefined,
+      uncommittedConfigurationIndex: 0,
+    };
+    const timing = { heartbeatMs: HEARTBEAT_MS, electionTimeoutMs: ELECTION_TIMEOUT_MS };
+    this.raft = new Raft({ ...peer(1), ...timing, ...settings }, state);
+    this.step({ kind: 'start' });
+    this.nowMs += ELECTION_TIMEOUT_MS;
+    // A late tick, which changes nothing.
+    this.step({ kind: 'tick' });
+  }
+
+  step(input: Input): Output[] {
+    return this.raft.step(input, this.nowMs);
+  }
+
+  receive(from: number, message: Plain): Output[] {
+    return this.step({ kind: 'received', from: peer(from), message });
+  }
+
+  tick(): Output[] {
+    this.nowMs += HEARTBEAT_MS;
+    return this.step({ kind: 'tick' });
+  }
+
+  /** Ticks until something comes out. */
+  tickUntilOutput(): Output[] {
+    for (let i = 0; i < 100; i++) {
+      const outputs = this.tick();
+      if (outputs.length > 0) return outputs;
+    }
+    return [];
+  }
+
+  /** Elected with the vote of node 2; the barrier is not stored yet. Gives the outputs of the election's last step. */
+  lead(): Output[] {
+    this.tickUntilOutput();
+    const { term } = this.raft;
+    this.receive(2, { kind: 'requestVoteResult', term: term + 1, granted: true, preVote: true });
+    this.step({ kind: 'termStored' });
+    return this.receive(2, { kind: 'requestVoteResult', term: term + 1, granted: true, preVote: false });
+  }
+
+  /** Node `from` has everything up to `lastIndex`. */
+  acknowledge(from: number, lastIndex: number, features?: bigint): Output[] {
+    const { term } = this.raft;
+    return this.receive(from, { kind: 'appendEntriesResult', term, rejected: 0, lastIndex, features });
+  }
+}
+
+export function sent(outputs: readonly Output[]): { readonly to: number; readonly message: Plain }[] {
+  return outputs.flatMap(output =>
+    output.kind === 'send' ? [{ to: Number(output.to.id), message: output.message }] : [],
+  );
+}
+
+export function kinds(outputs: readonly Output[]): string[] {
+  return outputs.map(output => (output.kind === 'send' ? output.message.kind : output.kind));
+}
+
+export function command(term: Term, value = 0): Entry {
+  return { term, type: 'command', data: new Uint8Array(8).fill(value) };
+}
+
+export function append(
+  term: Term,
+  previousIndex: number,
+  previousTerm: Term,
+  entries: readonly Entry[] = [],
+  commitIndex = 0,
+): AppendEntries {
+  return { kind: 'appendEntries', term, previousIndex, previousTerm, commitIndex, entries };
+}
+
+export function change(term: Term, voters: number): Entry {
+  const servers = Array.from({ length: voters }, (_, i) => ({ ...peer(i + 1), role: 'voter' as const }));
+  return { term, type: 'change', data: encodeConfiguration({ servers }) };
+}
