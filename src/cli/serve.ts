@@ -2,15 +2,20 @@
 
 import { isLoopback, parseAddress } from '../host/index.ts';
 import { messageOf } from '../lib/errors.ts';
-import { Node } from '../node/index.ts';
+import { DqliteError } from '../lib/errors.ts';
+import { FOUNDER_IDS, Node } from '../node/index.ts';
+import { joinCluster } from './join.ts';
 import { LOG_LEVELS, stderrLogger, type LogLevel } from './logger.ts';
+import { serversOption } from './servers.ts';
 import { idOption, numberOption, readOptions, UsageError } from './usage.ts';
 
 const USAGE = `dqlite-node serve --id <u64> --address <text> --dir <path> [options]
 
-  --id N                   the node's id; 1 and ${0x2dc171858c3155ben} found a cluster in an empty directory
+  --id N                   the node's id; 1 and ${FOUNDER_IDS[1]} found a cluster in an empty directory
   --address TEXT           the address that goes into the cluster's configuration; clients compare it
   --dir PATH               the data directory, in the format of C dqlite
+  --join HOST:PORT,...     servers of the cluster to become a member of: a voter while there are fewer than three,
+                           then a standby; not needed again once it is one
   --bind ADDRESS           where to listen if that is not --address: host:port or @abstract-name (port 0, @: any)
   --latency-ms N           latency of the cluster's network, 1 to 3600000; sets heartbeat and election timeout
   --snapshot-threshold N   take a snapshot after N entries (default: when the log outweighs the databases)
@@ -26,6 +31,7 @@ const OPTIONS = {
   id: { type: 'string' },
   address: { type: 'string' },
   dir: { type: 'string' },
+  join: { type: 'string', multiple: true },
   bind: { type: 'string' },
   'latency-ms': { type: 'string' },
   'snapshot-threshold': { type: 'string' },
@@ -51,6 +57,10 @@ export async function serve(args: string[]): Promise<number> {
   const dir = neededOption('dir', values.dir);
   if (id === undefined) throw new UsageError('--id is needed', USAGE);
   checkAddress(bind === undefined ? 'address' : 'bind', bind ?? address);
+  const servers = values.join === undefined ? undefined : serversOption(values.join, USAGE, '--join');
+  if (servers !== undefined && FOUNDER_IDS.includes(id)) {
+    throw new UsageError(`--id ${id} founds a cluster of its own: choose another one to join with`, USAGE);
+  }
   const number = (name: keyof typeof OPTIONS, min: number, max: number): number | undefined =>
     numberOption(name, values[name] as string | undefined, [min, max], USAGE);
   const level = values['log-level'] ?? 'info';
@@ -86,9 +96,18 @@ export async function serve(args: string[]): Promise<number> {
     );
   }
   console.log(`ready ${node.boundAddress}`);
-  const outcome = await Promise.race([stopped, failed.then(() => 'failed' as const)]);
+  const joining = servers === undefined ? undefined : joinCluster(node, servers, logger);
+  const refused = joining?.then(
+    () => new Promise<never>(() => {}),
+    (error: unknown) => error,
+  );
+  const outcome = await Promise.race([stopped, failed, ...(refused === undefined ? [] : [refused])]);
+  // Clients hardly notice a leader that goes if another one takes over first.
+  if (outcome === 'stopped') await node.handover();
   await node.close();
-  return outcome === 'failed' ? 1 : 0;
+  if (outcome === 'stopped') return 0;
+  if (outcome instanceof DqliteError) throw outcome;
+  return 1;
 }
 
 function neededOption(name: string, text: string | undefined): string {

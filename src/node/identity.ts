@@ -5,7 +5,7 @@
 
 import { parse } from 'yaml';
 import { FileError, type Files } from '../host/types.ts';
-import { decodeUtf8 } from '../lib/bytes.ts';
+import { decodeUtf8, encodeUtf8 } from '../lib/bytes.ts';
 import { DqliteError, messageOf } from '../lib/errors.ts';
 import type { Configuration, ServerId } from '../raft/index.ts';
 
@@ -21,12 +21,55 @@ export const BOOTSTRAP_IDS: readonly ServerId[] = [1n, 0x2dc171858c3155ben];
 /** The file in which go-dqlite's application layer keeps the same (raft and disk spec section 5.10). */
 const INFO_FILE = 'info.yaml';
 
-/** Throws DqliteError CONFIGURATION if the directory's configuration names this node otherwise. */
-export function checkConfiguration(directory: string, self: Identity, configuration: Configuration): void {
+/** Says whose directory this is as long as its log does not: a joining node may get the log in parts. */
+const ID_FILE = 'dqlite-node-id';
+
+/** Notes in a new directory whose it is. */
+export async function writeIdFile(files: Files, directory: string, self: Identity): Promise<void> {
+  const path = files.join(directory, ID_FILE);
+  const noted = await readText(files, path);
+  if (noted !== undefined) return; // by a start before; `checkConfiguration` looks whether it is the same node
+  const temporary = `${path}.new`;
+  if ((await files.list(directory)).includes(`${ID_FILE}.new`)) await files.remove(temporary);
+  const file = await files.open(temporary, { mode: 'create' });
+  try {
+    await file.write([encodeUtf8(idText(self))], 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await files.rename(temporary, path);
+  await files.syncDirectory(directory);
+}
+
+function idText({ id, address }: Identity): string {
+  return `${id} ${address}\n`;
+}
+
+/**
+ * Rejects with DqliteError CONFIGURATION if the directory's configuration names this node otherwise, or does not name
+ * it although nothing says that the directory is this node's.
+ */
+export async function checkConfiguration(
+  files: Files,
+  directory: string,
+  self: Identity,
+  configuration: Configuration,
+): Promise<void> {
   const { servers } = configuration;
-  if (servers.length === 0) return;
   const byId = servers.find(server => server.id === self.id);
   if (byId?.address === self.address) return;
+  const noted = await readText(files, files.join(directory, ID_FILE));
+  if (noted !== undefined && noted !== idText(self)) {
+    throw new DqliteError(
+      'CONFIGURATION',
+      `${directory}: it belongs to node ${noted.trim()}, not ${idText(self).trim()}`,
+      {
+        hint: 'start the node with the id and address that the directory was made with, or use another directory',
+      },
+    );
+  }
+  if (servers.length === 0 || (byId === undefined && noted !== undefined)) return;
   const members = servers.map(({ id, address }) => `${id} at ${address}`).join(', ');
   const what =
     byId === undefined

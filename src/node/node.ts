@@ -16,7 +16,7 @@ import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts'
 import { Log } from '../log/index.ts';
 import { Acceptor, Peers } from '../net/index.ts';
 import { findServer, Raft, type Configuration, type Peer, type Role, type ServerId } from '../raft/index.ts';
-import { BOOTSTRAP_IDS, checkConfiguration, checkInfoFile } from './identity.ts';
+import { BOOTSTRAP_IDS, checkConfiguration, checkInfoFile, writeIdFile } from './identity.ts';
 import { EventStream } from './event-stream.ts';
 import { Replica, type ReplicaEvent } from './replica.ts';
 
@@ -91,14 +91,15 @@ export class Node {
     const log = await Log.open({ files, clock, directory: options.directory, logger });
     try {
       await checkInfoFile(files, options.directory, self);
-      if (log.isNew && BOOTSTRAP_IDS.includes(self.id)) {
+      if (log.isNew) {
         // The address stays in the directory for good: one that cannot be listened on must not get there.
         await tryAddress(host, options.bind ?? options.address);
-        await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
+        if (BOOTSTRAP_IDS.includes(self.id)) await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
+        else await writeIdFile(files, options.directory, self);
       }
       const state = await log.loadState();
       const raft = new Raft({ ...self, ...timing(options), seed: seedOf(host) }, state);
-      checkConfiguration(options.directory, self, raft.configuration);
+      await checkConfiguration(files, options.directory, self, raft.configuration);
       const environment = {
         wallMs: () => clock.wallMs(),
         monotonicMs: () => clock.monotonicMs(),

@@ -59,7 +59,7 @@ const DEFAULTS = {
   maxInflightBytes: 16 * MIB,
   maxInflightMessages: 256,
   maxCacheBytes: 32 * MIB,
-  leases: true,
+  leases: false,
 } as const;
 
 export function settingsOf(options: RaftOptions): Settings {

@@ -46,7 +46,7 @@ export class Single {
       uncommittedConfigurationIndex: 0,
     };
     const timing = { heartbeatMs: HEARTBEAT_MS, electionTimeoutMs: ELECTION_TIMEOUT_MS };
-    this.raft = new Raft({ ...peer(1), ...timing, ...settings }, state);
+    this.raft = new Raft({ ...peer(1), ...timing, leases: true, ...settings }, state);
     this.step({ kind: 'start' });
     this.nowMs += ELECTION_TIMEOUT_MS;
     // A late tick, which changes nothing.

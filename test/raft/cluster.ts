@@ -127,6 +127,7 @@ export class Cluster {
         seed: this.random.uint32(),
         heartbeatMs: HEARTBEAT_MS,
         electionTimeoutMs: ELECTION_TIMEOUT_MS,
+        leases: true,
         installSnapshotTimeoutMs: 1000,
         maxBatchBytes: 32,
         maxInflightBytes: 128,

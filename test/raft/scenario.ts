@@ -179,6 +179,7 @@ export class Scenario {
         seed: Number(id),
         heartbeatMs: HEARTBEAT_MS,
         electionTimeoutMs: VOTES_AFTER_MS,
+        leases: true,
         maxBatchBytes: 32,
         maxInflightBytes: 64,
       },
