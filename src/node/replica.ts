@@ -111,6 +111,8 @@ export class Replica implements Replicator {
   /** An attempt to go on after the disk was full. */
   #recovering: Promise<void> | undefined = undefined;
   #stopped = false;
+  /** Settles when no term or vote is being written. */
+  #termStored: Promise<void> = Promise.resolve();
 
   constructor(raft: Raft, log: Log, engine: Engine, options: ReplicaOptions) {
     this.#raft = raft;
@@ -219,6 +221,7 @@ export class Replica implements Replicator {
     this.#stopped = true;
     this.#peers.close();
     await this.#writer.idle();
+    await this.#termStored;
     await this.#recovering;
     await this.#writer.snapshotTaken;
   }
@@ -264,7 +267,8 @@ export class Replica implements Replicator {
   }
 
   #step(input: Input): void {
-    if (this.#stopped && input.kind !== 'stored' && input.kind !== 'termStored') return;
+    // What was proposed before the end is still answered.
+    if (this.#stopped && input.kind !== 'stored') return;
     for (const output of this.#raft.step(input, this.#options.clock.monotonicMs())) this.#outputs.push(output);
     if (this.#carrying) return;
     this.#carrying = true;
@@ -281,10 +285,7 @@ export class Replica implements Replicator {
     const { logger, onEvent } = this.#options;
     switch (output.kind) {
       case 'storeTerm':
-        this.#log.storeTermAndVote(output.term, output.votedFor).then(
-          () => this.#guard(() => this.#step({ kind: 'termStored' })),
-          (error: unknown) => this.#fail(error),
-        );
+        this.#termStored = this.#storeTerm(output.term, output.votedFor);
         return;
       case 'append':
         this.#writer.append(output.entries, output.firstIndex + output.entries.length - 1);
@@ -349,6 +350,19 @@ export class Replica implements Replicator {
   #stopLeading(): void {
     this.#engine.stopLeading(leadershipLost);
     this.#engine.handoverEnded();
+  }
+
+  /** One after the other: the log keeps the order of calls. */
+  async #storeTerm(term: Term, votedFor: ServerId | undefined): Promise<void> {
+    const before = this.#termStored;
+    try {
+      await before;
+      await this.#log.storeTermAndVote(term, votedFor);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#guard(() => this.#step({ kind: 'termStored' }));
   }
 
   // --- Writing --------------------------------------------------------------------------------------------------

@@ -373,6 +373,7 @@ function contentOf(
 
 const KNOWN_FILES: Readonly<Record<string, string>> = {
   'dqlite-lock': 'lock file of C dqlite',
+  'dqlite-node-id': 'says whose directory it is, until the log does',
   'dqlite-node-lock': 'lock file of a node of ours: it is running, or was killed',
   'info.yaml': "id, address and role, of go-dqlite's application layer",
   'cluster.yaml': "addresses of the cluster, of go-dqlite's application layer",

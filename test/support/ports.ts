@@ -23,3 +23,12 @@ export function canListen(port: number): Promise<boolean> {
     server.listen({ host: '127.0.0.1', port, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
+
+/** The first of so many ports in a row that nobody listens on now. */
+export async function freePorts(count: number): Promise<number> {
+  for (;;) {
+    const first = await freePort();
+    const others = Array.from({ length: count - 1 }, (_, i) => canListen(first + 1 + i));
+    if ((await Promise.all(others)).every(Boolean)) return first;
+  }
+}
