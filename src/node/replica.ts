@@ -166,6 +166,8 @@ export class Replica implements Replicator {
         return;
       case 'roleChanged':
         this.#options.logger.info({ role: output.role, term: output.term }, 'role changed');
+        // The only voter will win once its vote is durable: requests wait for that, and so does `ready`.
+        if (output.role === 'candidate' && this.#raft.isOnlyVoter) this.#engine.electionWon();
         if (output.role !== 'leader') return;
         this.#engine.electionWon();
         // The core has appended the barrier already; it comes as the next output.
