@@ -3,14 +3,6 @@
 
 import { FileError } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
-import { cluster } from './cluster.ts';
-import { demo } from './demo.ts';
-import { exportCommand } from './export.ts';
-import { importCommand } from './import.ts';
-import { inspect } from './inspect.ts';
-import { recoverCommand } from './recover.ts';
-import { serve } from './serve.ts';
-import { sql } from './sql.ts';
 import { UsageError } from './usage.ts';
 
 const USAGE = `dqlite-node: dqlite in TypeScript
@@ -26,15 +18,18 @@ const USAGE = `dqlite-node: dqlite in TypeScript
 
 dqlite-node <command> --help tells about a command.`;
 
-const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number>>> = {
-  serve,
-  demo,
-  sql,
-  cluster,
-  inspect,
-  import: importCommand,
-  export: exportCommand,
-  recover: recoverCommand,
+type Command = (args: string[]) => Promise<number>;
+
+/** A command loads what it needs and no more: the shell starts without the server. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serve,
+  demo: async () => (await import('./demo.ts')).demo,
+  sql: async () => (await import('./sql.ts')).sql,
+  cluster: async () => (await import('./cluster.ts')).cluster,
+  inspect: async () => (await import('./inspect.ts')).inspect,
+  import: async () => (await import('./import.ts')).importCommand,
+  export: async () => (await import('./export.ts')).exportCommand,
+  recover: async () => (await import('./recover.ts')).recoverCommand,
 };
 
 async function main(args: string[]): Promise<number> {
@@ -43,8 +38,9 @@ async function main(args: string[]): Promise<number> {
     console.log(USAGE);
     return name === undefined ? 2 : 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined) throw new UsageError(`there is no command "${name}"`, USAGE);
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (load === undefined) throw new UsageError(`there is no command "${name}"`, USAGE);
+  const command = await load();
   return command(rest);
 }
 
