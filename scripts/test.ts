@@ -1,5 +1,5 @@
 /**
- * Runs the compiled tests of one suite and prints the counts as its last line.
+ * Runs the compiled tests of one suite, names its slowest files and prints the counts as its last line.
  *
  *   unit     everything that needs no other program: src, test
  *   interop  against real peers: test/interop
@@ -18,8 +18,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Separate programs: their tests are not part of the unit suite. */
 const SUITES = ['interop', 'stress'];
 const CONCURRENCY = 2;
-/** A file that takes longer hangs, because something of a failed test is still open. */
-const FILE_TIMEOUT_MS = 180_000;
+/** A file that takes longer hangs: in a test, or because a test has left something open. */
+const FILE_TIMEOUT_MS = Number(process.env['FILE_TIMEOUT_MS'] ?? 180_000);
+const SLOWEST_SHOWN = 8;
 
 function testFiles(suite: string, filters: readonly string[]): string[] {
   const sources = ['src', 'test'].flatMap(folder =>
@@ -36,6 +37,59 @@ function testFiles(suite: string, filters: readonly string[]): string[] {
     .sort();
 }
 
+interface TestFile {
+  readonly startMs: number;
+  endMs?: number;
+  readonly underWay: Set<string>;
+  isTimedOut: boolean;
+}
+
+/** What each file does. Its own process is announced as a test that has the path as its name. */
+class Progress {
+  readonly #files = new Map<string, TestFile>();
+
+  begin(name: string, file: string | undefined): void {
+    if (file === undefined) return;
+    if (name === file) {
+      this.#files.set(file, { startMs: performance.now(), underWay: new Set(), isTimedOut: false });
+    } else this.#files.get(file)?.underWay.add(name);
+  }
+
+  end(name: string, file: string | undefined, isTimedOut: boolean): void {
+    const entry = file === undefined ? undefined : this.#files.get(file);
+    if (entry === undefined) return;
+    if (name === file) {
+      entry.endMs = performance.now();
+      entry.isTimedOut = isTimedOut;
+    } else entry.underWay.delete(name);
+  }
+
+  /** For each file that was ended by its limit: what it was at. */
+  hung(): string[] {
+    return [...this.#files]
+      .filter(([, { isTimedOut }]) => isTimedOut)
+      .map(([file, { underWay }]) => {
+        const cause =
+          underWay.size > 0
+            ? `in ${[...underWay].map(name => `"${name}"`).join(', ')}`
+            : 'after its tests: one of them has left a server, timer or process open';
+        return `${path.relative(ROOT, file)} did not end within ${FILE_TIMEOUT_MS} ms and was killed ${cause}`;
+      });
+  }
+
+  slowest(): string {
+    const seconds = [...this.#files].map(([file, { startMs, endMs = performance.now() }]) => ({
+      file: path.relative(path.join(ROOT, 'dist'), file),
+      seconds: (endMs - startMs) / 1000,
+    }));
+    return seconds
+      .toSorted((a, b) => b.seconds - a.seconds)
+      .slice(0, SLOWEST_SHOWN)
+      .map(({ file, seconds: s }) => `${file} ${s.toFixed(1)} s`)
+      .join(', ');
+  }
+}
+
 const [suite = 'unit', ...filters] = process.argv.slice(2);
 const files = testFiles(suite, filters);
 let passed = 0;
@@ -47,6 +101,12 @@ if (files.length === 0) {
 } else {
   const timeout = suite === 'stress' ? Infinity : FILE_TIMEOUT_MS;
   const events = run({ files, concurrency: CONCURRENCY, timeout });
+  const progress = new Progress();
+  events.on('test:dequeue', ({ name, file }) => progress.begin(name, file));
+  events.on('test:complete', ({ name, file, details }) => {
+    const cause = (details.error as { failureType?: string } | undefined)?.failureType;
+    progress.end(name, file, cause === 'testTimeoutFailure');
+  });
   events.on('test:pass', ({ skip, todo, details }) => {
     if (details.type === 'suite') return;
     if (skip !== undefined || todo !== undefined) skipped++;
@@ -58,6 +118,10 @@ if (files.length === 0) {
   const reporter = new spec();
   events.compose(reporter).pipe(process.stdout);
   await new Promise(resolve => events.once('end', resolve));
+  process.on('exit', () => {
+    if (filters.length === 0) console.log(`slowest files: ${progress.slowest()}`);
+    for (const line of progress.hung()) console.log(line);
+  });
 }
 process.on('exit', () => console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`));
 if (process.env['SUMMARY_FILE'] !== undefined) {

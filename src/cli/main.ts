@@ -18,8 +18,10 @@ const USAGE = `dqlite-node: dqlite in TypeScript
 
 dqlite-node <command> --help tells about a command.`;
 
-/** Loaded when needed: a shell starts without the node and its WebAssembly. */
-const COMMANDS: Readonly<Record<string, () => Promise<(args: string[]) => Promise<number>>>> = {
+type Command = (args: string[]) => Promise<number>;
+
+/** A command loads what it needs and no more: the shell starts without the server. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
   demo: async () => (await import('./demo.ts')).demo,
   sql: async () => (await import('./sql.ts')).sql,
@@ -36,9 +38,10 @@ async function main(args: string[]): Promise<number> {
     console.log(USAGE);
     return name === undefined ? 2 : 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined) throw new UsageError(`there is no command "${name}"`, USAGE);
-  return (await command())(rest);
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (load === undefined) throw new UsageError(`there is no command "${name}"`, USAGE);
+  const command = await load();
+  return command(rest);
 }
 
 // A node goes on when nobody reads its output any more, or the disk that keeps it is full.

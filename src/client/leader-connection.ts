@@ -1,4 +1,4 @@
-/** A single connection to the leader, for tools that speak the protocol themselves. */
+/** A single connection to the leader, for tools that speak the protocol themselves: client's second exit, not published. */
 
 import { DqliteError } from '../lib/errors.ts';
 import { decodeResponse, encodeRequest, type Request } from '../wire/index.ts';
@@ -8,6 +8,8 @@ import { failureError } from './failure.ts';
 import { sleep, type ClientHost } from './host.ts';
 import { LeaderFinder } from './leader.ts';
 import { checkServers } from './options.ts';
+
+export type { ServerConnection };
 
 const CONNECT_MS = 5000;
 const WAIT_MS = 10_000;

@@ -124,7 +124,7 @@ export class Engine implements DatabaseOwner {
 
   // --- Leadership -----------------------------------------------------------------------------------------------
 
-  /** This node was elected; requests wait until what earlier leaders left is applied. */
+  /** This node was elected, or is about to be without fail; requests wait until what earlier leaders left is applied. */
   electionWon(): void {
     this.#state = 'starting';
   }

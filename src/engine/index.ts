@@ -5,6 +5,6 @@ export * from './failure.ts';
 export { defaultEngineOptions, type EngineOptions } from './options.ts';
 export type { RowSource } from './row-stream.ts';
 export { Session, type Prepared } from './session.ts';
-export { DatabaseImage, EngineSnapshot } from './snapshot.ts';
-export { bytesKey, hasStatement, keyBytes } from './sql-text.ts';
+export { DatabaseImage } from './snapshot.ts';
+export { bytesKey, keyBytes } from './sql-text.ts';
 export { SqliteError } from '../sqlite/index.ts';

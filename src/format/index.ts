@@ -12,8 +12,6 @@ export {
   type MetadataFile,
 } from './metadata.ts';
 export {
-  BATCH_ENTRIES_MAX,
-  batchHeaderSize,
   encodeBatchHeader,
   encodeSegmentHeader,
   OPEN_SEGMENT_SIZE,

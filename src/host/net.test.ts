@@ -152,15 +152,9 @@ function isError(code: ErrorCode, pattern: RegExp): (error: unknown) => boolean 
   };
 }
 
-interface Exceptions {
-  /** Pieces below this size are not tried where `drained` matters; and why. */
-  readonly drainedFrom: number;
-  readonly reason: string;
-}
-
-function conformance(subjectOf: () => Subject, exceptions?: Exceptions): void {
-  const check = (name: string, body: (subject: Subject) => Promise<void>, skip: string | false = false): void => {
-    test(name, { timeout: TIMEOUT_MS, skip }, () => body(subjectOf()));
+function conformance(subjectOf: () => Subject): void {
+  const check = (name: string, body: (subject: Subject) => Promise<void>): void => {
+    test(name, { timeout: TIMEOUT_MS }, () => body(subjectOf()));
   };
 
   check('bytes travel both ways, and both ends close', async subject => {
@@ -219,33 +213,29 @@ function conformance(subjectOf: () => Subject, exceptions?: Exceptions): void {
   });
 
   for (const size of [100, 1000, 65_536, 1_000_000]) {
-    check(
-      `a receiver that pauses holds the sender back: pieces of ${size} bytes`,
-      async subject => {
-        const { run, turn } = subject;
-        const ends = await link(subject, end => end.connection.pause());
-        const { server, client } = ends;
-        const sent: Buffer[] = [];
-        let taken = true;
-        for (let i = 0; taken; i++) {
-          sent.push(bytesOf(size, i % 7));
-          taken = client.send(sent[i]!);
-          assert.equal(client.connection.pendingBytes > 0, !taken);
-          // Let the world go round now and then: the kernel moves bytes to the receiver.
-          if (i % 64 === 0) await turn();
-          assert.ok(i * size < 100_000_000, 'it must end');
-        }
-        const total = sent.length * size;
-        assert.ok(server.receivedBytes < total);
-        server.call(connection => connection.resume());
-        await run(client.until(() => client.events.includes('drained')));
-        await run(server.until(() => server.receivedBytes === total));
-        assert.ok(server.bytes.equals(Buffer.concat(sent)));
-        assert.ok(client.send(bytesOf(1, 1)) || client.connection.pendingBytes === 1);
-        await finish(subject, ends);
-      },
-      exceptions !== undefined && size < exceptions.drainedFrom ? exceptions.reason : false,
-    );
+    check(`a receiver that pauses holds the sender back: pieces of ${size} bytes`, async subject => {
+      const { run, turn } = subject;
+      const ends = await link(subject, end => end.connection.pause());
+      const { server, client } = ends;
+      const sent: Buffer[] = [];
+      let taken = true;
+      for (let i = 0; taken; i++) {
+        sent.push(bytesOf(size, i % 7));
+        taken = client.send(sent[i]!);
+        assert.equal(client.connection.pendingBytes > 0, !taken);
+        // Let the world go round now and then: the kernel moves bytes to the receiver.
+        if (i % 64 === 0) await turn();
+        assert.ok(i * size < 100_000_000, 'it must end');
+      }
+      const total = sent.length * size;
+      assert.ok(server.receivedBytes < total);
+      server.call(connection => connection.resume());
+      await run(client.until(() => client.events.includes('drained')));
+      await run(server.until(() => server.receivedBytes === total));
+      assert.ok(server.bytes.equals(Buffer.concat(sent)));
+      assert.ok(client.send(bytesOf(1, 1)) || client.connection.pendingBytes === 1);
+      await finish(subject, ends);
+    });
   }
 
   check('pause and resume lose nothing', async subject => {
@@ -410,14 +400,9 @@ function simulated(seed: number, address: string): Subject {
   return { server, client, address, run: work => scheduler.run(work), turn: () => scheduler.runFor(0.5) };
 }
 
-const nodeNet: Exceptions = {
-  drainedFrom: 65_536,
-  reason: 'node-net.ts waits for a drain event, which Node sends only if a write went beyond the high-water mark',
-};
-
-describe('TCP', () => conformance(() => real('127.0.0.1:0'), nodeNet));
+describe('TCP', () => conformance(() => real('127.0.0.1:0')));
 describe('abstract sockets', { skip: process.platform === 'linux' ? false : 'not Linux' }, () =>
-  conformance(() => real('@'), nodeNet),
+  conformance(() => real('@')),
 );
 for (const seed of [1, 2, 3]) {
   describe(`the simulated network, seed ${seed}`, () => conformance(() => simulated(seed, 'server.example:0')));

@@ -18,6 +18,14 @@ const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
 class NodeConnection implements Connection {
   readonly peer: string;
   readonly #socket: net.Socket;
+  #isHeld = false;
+  #drained: () => void = () => {};
+  /** Node's own drain event comes only after a write beyond its high-water mark. */
+  readonly #written = (): void => {
+    if (!this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
+    this.#isHeld = false;
+    this.#drained();
+  };
 
   constructor(socket: net.Socket, peer: string) {
     this.#socket = socket;
@@ -28,7 +36,7 @@ class NodeConnection implements Connection {
     const socket = this.#socket;
     let failure: Error | undefined;
     socket.on('data', (bytes: Buffer) => handlers.received(bytes));
-    socket.on('drain', () => handlers.drained());
+    this.#drained = () => handlers.drained();
     socket.on('end', () => handlers.ended());
     socket.on('error', error => {
       failure = error;
@@ -42,9 +50,10 @@ class NodeConnection implements Connection {
 
   send(bytes: Uint8Array): boolean {
     if (this.#socket.destroyed) return true;
-    this.#socket.write(bytes);
+    this.#socket.write(bytes, this.#written);
     // libuv writes at once what the kernel takes; then the memory is free again.
-    return this.#socket.writableLength === 0;
+    if (this.#socket.writableLength > 0) this.#isHeld = true;
+    return !this.#isHeld;
   }
 
   pause(): void {

@@ -321,8 +321,12 @@ export class Replica implements Replicator {
       }
       case 'roleChanged':
         logger.info({ role: output.role, term: output.term }, 'role changed');
-        if (output.role === 'leader') this.#engine.electionWon();
-        else this.#stopLeading();
+        // The only voter will win once its vote is durable: requests wait for that, and so does `ready`.
+        if (output.role === 'leader' || (output.role === 'candidate' && this.#raft.isOnlyVoter)) {
+          this.#engine.electionWon();
+        } else {
+          this.#stopLeading();
+        }
         onEvent({ kind: 'role', role: output.role, term: output.term });
         return;
       case 'leaderChanged':

@@ -20,16 +20,12 @@ export const FLAG_DISRUPT_LEADER = 1;
 export const FLAG_PRE_VOTE = 2;
 export const FLAG_RESULT_OF_PRE_VOTE = 1;
 
-/** Sizes of headers; where there are two, the shorter is the older form. */
-export const REQUEST_VOTE_SIZES = [32, 40] as const;
-export const REQUEST_VOTE_RESULT_SIZES = [16, 24] as const;
-export const APPEND_ENTRIES_RESULT_SIZES = [24, 32] as const;
+/** Sizes of headers. */
 export const APPEND_ENTRIES_SIZE = 40;
 export const ENTRY_HEADER_SIZE = 16;
 
 /** The upper half of an index from 2^62 on, which no log reaches: a read probe. */
 export const PROBE_HIGH = 0x40000000;
-export const PROBE_NUMBER_MAX: number = Number.MAX_SAFE_INTEGER;
 
 /** Larger headers are refused, as newer C nodes do: about 262,000 entries. */
 export const HEADER_SIZE_MAX: number = 4 * 1024 * 1024;

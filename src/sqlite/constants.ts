@@ -4,7 +4,6 @@ export const SQLITE_OK = 0;
 export const SQLITE_ERROR = 1;
 export const SQLITE_BUSY = 5;
 export const SQLITE_NOMEM = 7;
-export const SQLITE_READONLY = 8;
 export const SQLITE_INTERRUPT = 9;
 export const SQLITE_IOERR = 10;
 export const SQLITE_CORRUPT = 11;
@@ -12,7 +11,6 @@ export const SQLITE_NOTFOUND = 12;
 export const SQLITE_FULL = 13;
 export const SQLITE_CANTOPEN = 14;
 export const SQLITE_TOOBIG = 18;
-export const SQLITE_MISUSE = 21;
 export const SQLITE_AUTH = 23;
 export const SQLITE_RANGE = 25;
 export const SQLITE_ROW = 100;
@@ -66,8 +64,6 @@ export const PREPARE_PERSISTENT = 1;
 /** Destructor argument of the bind functions: SQLite makes its own copy. */
 export const TRANSIENT = -1;
 
-export const TXN_NONE = 0;
-export const TXN_READ = 1;
 export const TXN_WRITE = 2;
 
 /** Counter of `sqlite3_stmt_status`: how often a statement was compiled again. */

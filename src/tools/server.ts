@@ -1,7 +1,6 @@
 /** What import and export need of a server: the only place that knows the client. */
 
-import type { ServerConnection } from '../client/connection.ts';
-import { connectToLeader, queryParts } from '../client/leader-connection.ts';
+import { connectToLeader, queryParts, type ServerConnection } from '../client/leader-connection.ts';
 import type { Host } from '../host/index.ts';
 import { encodeUtf8 } from '../lib/bytes.ts';
 import { DqliteError } from '../lib/errors.ts';

@@ -15,7 +15,7 @@ export {
   endMessage,
   writeHeader,
 } from './framing.ts';
-export { ParameterCursor, ParameterHeaderError, ParameterTuple, type ParameterValue } from './parameters.ts';
+export { ParameterCursor, ParameterTuple, type ParameterValue } from './parameters.ts';
 export { type Request, UnsupportedRequestError, decodeRequest, encodeRequest } from './requests.ts';
 export {
   type Response,
@@ -26,17 +26,7 @@ export {
   writeFailure,
   writeResult,
 } from './responses.ts';
-export { beginRow, rowHeaderSize, setColumnType, writeColumns, writeRow, writeRowsEnd } from './rows.ts';
+export { beginRow, rowHeaderSize, setColumnType, writeColumns, writeRowsEnd } from './rows.ts';
 export { RowsReader } from './rows-reader.ts';
-export { writeText, writeTextCut } from './text.ts';
-export { ValueCursor, type WireValue, writeBlob } from './values.ts';
-export {
-  type Command,
-  FramesCommand,
-  PartialFramesError,
-  type PageImages,
-  decodeCommand,
-  encodeCheckpoint,
-  framesSize,
-  writeFrames,
-} from './commands.ts';
+export { type WireValue, writeBlob } from './values.ts';
+export { type Command, FramesCommand, type PageImages, decodeCommand, framesSize, writeFrames } from './commands.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
-import { requestType, type Request } from '../../src/wire/index.ts';
+import { RowsReader, requestType, responseType, type Request } from '../../src/wire/index.ts';
 import { fails, message, parameters, requests, text, words, type Connection } from '../support/connection.ts';
 import { TestNode } from '../support/node.ts';
 
@@ -395,11 +395,20 @@ test('a query that fails while it runs is answered with a clean FAILURE', async 
     SELECT x, CASE WHEN x = 300 THEN json('{') ELSE 'x' END FROM c`;
   connection.send(requests.querySql(sql));
   const parts = await connection.parts();
-  assert.deepEqual(
-    parts.map(({ type }) => type),
-    [7, 0],
-  );
-  assert.deepEqual(parts[1]!.body, Buffer.concat([words(1), text('malformed JSON')]));
+  const failure = parts.pop();
+  assert.equal(failure?.type, responseType.failure);
+  assert.deepEqual(failure?.body, Buffer.concat([words(1), text('malformed JSON')]));
+  // One, or more on a machine that is slow: a part also ends when it took long.
+  assert.ok(parts.length > 0);
+  let row = 0n;
+  for (const { type, body: part } of parts) {
+    assert.equal(type, responseType.rows);
+    const reader = new RowsReader(part);
+    reader.columnNames();
+    for (let values = reader.row(); values !== undefined; values = reader.row()) assert.equal(values[0]!.value, ++row);
+    assert.ok(!reader.done);
+  }
+  assert.ok(row > 0n && row < 300n, `${row} rows`);
   assert.equal(await connection.value('SELECT 1'), 1);
 });
 

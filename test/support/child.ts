@@ -23,6 +23,13 @@ interface Watcher {
   readonly found: (line: string) => void;
 }
 
+/** A hanging test file is ended by SIGTERM (scripts/test.ts): what it has started ends with it. */
+const running = new Set<ChildProcessWithoutNullStreams>();
+process.once('SIGTERM', () => {
+  for (const child of running) child.kill('SIGKILL');
+  process.exit(143);
+});
+
 export class Child {
   readonly command: string;
   readonly process: ChildProcessWithoutNullStreams;
@@ -38,6 +45,7 @@ export class Child {
     this.command = [program, ...args].join(' ');
     const child = spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
     this.process = child;
+    running.add(child);
     child.stdin.on('error', () => {}); // it may end without reading
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
@@ -51,6 +59,7 @@ export class Child {
       child.once('error', reject);
       child.once('close', (code, signal) => {
         this.#isOver = true;
+        running.delete(child);
         this.#look();
         resolve({ code, signal });
       });
