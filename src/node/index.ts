@@ -1,4 +1,5 @@
 /** The embedding API: run a dqlite node inside a program. */
 export { DqliteError, type ErrorCode } from '../lib/errors.ts';
+export type { EngineOptions } from '../engine/index.ts';
 export type { Logger } from '../host/index.ts';
 export { Node, type NodeMetrics, type NodeOptions } from './node.ts';
