@@ -173,18 +173,9 @@ async function compile(t: TestContext, mapped: (text: string) => string): Promis
     compiled.set(block, path.join(folder, `${name}.js`));
   }
   assert.ok(compiled.size > 5, `${compiled.size} programs were found`);
-  const settings = {
-    compilerOptions: {
-      target: 'es2022',
-      lib: ['es2023', 'esnext.disposable'],
-      module: 'nodenext',
-      types: ['node'],
-      strict: true,
-      rootDir: '.',
-    },
-    include: ['*.ts'],
-  };
-  writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify(settings));
+  // What a project has that says nothing about libraries; the package's own declarations are checked too.
+  const compilerOptions = { target: 'es2022', module: 'nodenext', types: [], strict: true, rootDir: '.' };
+  writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
   const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
   const { code, stdout } = await run(t, process.execPath, [tsc, '-p', folder]);
   assert.equal(code, 0, stdout);

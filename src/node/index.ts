@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The embedding API: run a dqlite node inside a program. */
 export { DqliteError, type ErrorCode } from '../lib/errors.ts';
 export type { EngineOptions } from '../engine/index.ts';
