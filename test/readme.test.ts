@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -87,15 +87,20 @@ test('limits are as they say', () => {
   }
 });
 
-test('links lead somewhere', () => {
-  const links = [...README.matchAll(/\]\((?!https?:)([^)#]+)(?:#([^)]+))?\)/g)];
-  assert.ok(links.length > 5, `${links.length} links were found`);
-  for (const [, file, anchor] of links) {
-    const text = readFileSync(path.join(ROOT, file!), 'utf8');
-    if (anchor === undefined) continue;
-    const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading!));
-    assert.ok(anchors.includes(anchor), `${file}#${anchor}`);
+test('links between documents lead somewhere', () => {
+  const documents = readdirSync(path.join(ROOT, 'docs')).filter(name => name.endsWith('.md'));
+  let count = 0;
+  for (const document of ['README.md', 'CONTRIBUTING.md', ...documents.map(name => path.join('docs', name))]) {
+    const markdown = readFileSync(path.join(ROOT, document), 'utf8').replaceAll(/^```[^]*?^```$/gm, '');
+    for (const [, file, anchor] of markdown.matchAll(/\]\((?!https?:)([^)#]+)(?:#([^)]+))?\)/g)) {
+      count++;
+      const text = readFileSync(path.join(ROOT, path.dirname(document), file!), 'utf8');
+      if (anchor === undefined) continue;
+      const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => anchorOf(heading!));
+      assert.ok(anchors.includes(anchor), `${document}: ${file}#${anchor}`);
+    }
   }
+  assert.ok(count > 10, `${count} links were found`);
 });
 
 /** As GitHub makes them. */
