@@ -107,6 +107,14 @@ test('every file keeps to its layer', () => {
   assert.deepEqual(found, []);
 });
 
+test('docs/ARCHITECTURE.md names every folder and the files of the core', () => {
+  const text = readFileSync(path.join(SOURCE, '../docs/ARCHITECTURE.md'), 'utf8');
+  const missing = Object.keys(LAYERS).filter(folder => !text.includes(`\n| \`${folder}\` |`));
+  const core = readdirSync(path.join(SOURCE, 'raft')).filter(file => !file.includes('.test') && file !== 'index.ts');
+  missing.push(...core.filter(file => !text.includes(`\`${file}\``) && file !== 'types.ts'));
+  assert.deepEqual(missing, []);
+});
+
 test('a breach is seen', () => {
   assert.equal(breaches('raft', 'x.ts', "import { Log } from '../log/index.ts';\n").length, 1);
   assert.equal(breaches('raft', 'x.ts', "import fs from 'node:fs';\n").length, 1);

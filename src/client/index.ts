@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The client: `connect({ servers, database })`. Works with every dqlite server. Loads neither WebAssembly nor raft.
  *

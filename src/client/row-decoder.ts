@@ -20,7 +20,7 @@ export interface RowShape {
   readonly columns: readonly Column[];
   readonly names: readonly string[];
   /** As they stand at the beginning of a message. */
-  readonly preamble: Buffer;
+  readonly preamble: Uint8Array;
   /** A column is named `__proto__`, which an assignment would take for something else. */
   readonly hasProto: boolean;
 }
@@ -176,7 +176,7 @@ export class RowDecoder {
 
 const EMPTY = Buffer.alloc(0);
 
-function startsWith(bytes: Buffer, preamble: Buffer): boolean {
+function startsWith(bytes: Buffer, preamble: Uint8Array): boolean {
   const { length } = preamble;
   if (bytes.length < length) return false;
   for (let i = 0; i < length; i++) if (bytes[i] !== preamble[i]) return false;
