@@ -12,6 +12,7 @@ export {
   type MetadataFile,
 } from './metadata.ts';
 export {
+  batchHeaderSize,
   encodeBatchHeader,
   encodeSegmentHeader,
   OPEN_SEGMENT_SIZE,

@@ -26,7 +26,7 @@ export {
   writeFailure,
   writeResult,
 } from './responses.ts';
-export { beginRow, rowHeaderSize, setColumnType, writeColumns, writeRowsEnd } from './rows.ts';
+export { beginRow, rowHeaderSize, setColumnType, writeColumns, writeRow, writeRowsEnd } from './rows.ts';
 export { RowsReader } from './rows-reader.ts';
 export { type WireValue, writeBlob } from './values.ts';
 export { type Command, FramesCommand, type PageImages, decodeCommand, framesSize, writeFrames } from './commands.ts';
