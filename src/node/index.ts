@@ -4,4 +4,4 @@ export { DqliteError, type ErrorCode } from '../lib/errors.ts';
 export type { EngineOptions } from '../engine/index.ts';
 export type { Logger } from '../host/index.ts';
 export { Node, type NodeEvent, type NodeMetrics, type NodeOptions } from './node.ts';
-export { BOOTSTRAP_IDS as FOUNDER_IDS } from './identity.ts';
+export { FOUNDER_IDS } from './identity.ts';

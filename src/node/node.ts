@@ -16,7 +16,7 @@ import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts'
 import { Log } from '../log/index.ts';
 import { Acceptor, Peers } from '../net/index.ts';
 import { findServer, Raft, type Configuration, type Peer, type Role, type ServerId } from '../raft/index.ts';
-import { BOOTSTRAP_IDS, checkConfiguration, checkInfoFile, writeIdFile } from './identity.ts';
+import { FOUNDER_IDS, checkConfiguration, checkInfoFile, writeIdFile } from './identity.ts';
 import { EventStream } from './event-stream.ts';
 import { Replica, type ReplicaEvent } from './replica.ts';
 
@@ -94,7 +94,7 @@ export class Node {
       if (log.isNew) {
         // The address stays in the directory for good: one that cannot be listened on must not get there.
         await tryAddress(host, options.bind ?? options.address);
-        if (BOOTSTRAP_IDS.includes(self.id)) await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
+        if (FOUNDER_IDS.includes(self.id)) await log.bootstrap({ servers: [{ ...self, role: 'voter' }] });
         else await writeIdFile(files, options.directory, self);
       }
       const state = await log.loadState();

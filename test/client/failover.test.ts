@@ -279,8 +279,9 @@ test('the pool: at most so many, at least so many, and who waits too long is tol
   const db = await client(t, [a], options);
   await until(() => db.pool.idle === 2, 'two connections are kept', DEADLINE_MS);
   a.react = ({ kind }) => (kind === 'querySql' ? 'silence' : 'default');
+  const { signal, abort } = abortable();
   const stuck = [1, 2, 3].map(() =>
-    db.query('SELECT 1', [], { timeoutMs: 150 }).then(
+    db.query('SELECT 1', [], { signal }).then(
       () => {},
       () => {},
     ),
@@ -289,6 +290,7 @@ test('the pool: at most so many, at least so many, and who waits too long is tol
   const error = await rejects(db.exec('DELETE FROM t'), { code: 'TIMEOUT', committed: false, message: /3 are in use/ });
   assert.match(error.hint!, /maxConnections/);
   assert.ok(a.connections <= 3);
+  abort();
   await Promise.all(stuck);
   a.react = () => 'default';
   await until(() => db.pool.idle === 2 && a.connections === 2, 'what is not needed is closed', DEADLINE_MS);
@@ -334,3 +336,8 @@ test('options are checked', async () => {
     await assert.rejects(async () => connect({ ...good, ...options }), { code: 'USAGE', message });
   }
 });
+
+function abortable(): { readonly signal: AbortSignal; abort(): void } {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}

@@ -190,10 +190,12 @@ test('ADD and REMOVE; one change at a time', async () => {
   await restarted.close();
 });
 
-test('CONNECT by somebody who is no member ends the connection', async () => {
+test('after CONNECT nothing is ever answered, and what is no raft message ends the connection', async () => {
   const connection = await server.raw();
-  connection.write(
-    Buffer.concat([encoded({ kind: 'connect', id: 5n, address: 'stranger:1' }), words(1, 48), Buffer.alloc(48)]),
-  );
+  const heartbeat = Buffer.concat([words(1, 48), Buffer.alloc(48)]);
+  connection.write(Buffer.concat([encoded({ kind: 'connect', id: 5n, address: '127.0.0.1:1' }), heartbeat]));
+  connection.write(words(99, 8, 0));
   await connection.ended();
+  const other = await server.connect('unharmed');
+  assert.equal(await other.value('SELECT 1'), 1);
 });
