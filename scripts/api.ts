@@ -16,6 +16,13 @@ interface Declaration {
   readonly code: string;
 }
 
+interface Exported {
+  readonly name: string;
+  /** In the file that declares it, below `dist/src`. */
+  readonly ownName: string;
+  readonly file: string;
+}
+
 /** The modules that users import, with their files below `dist/src`. */
 const MODULES = [
   ['dqlite-node/client', 'client/index.d.ts'],
@@ -73,38 +80,47 @@ function withoutInternals(owner: string, code: string): string {
     .replaceAll(/^( {4})+/gm, indent => ' '.repeat(indent.length / 2));
 }
 
-function declarationOf(dist: string, file: string, name: string): Declaration {
+function declarationOf(dist: string, { name, ownName, file }: Exported): Declaration {
   const text = readFileSync(path.join(dist, file), 'utf8');
   const kind = '(?:declare )?(?:abstract )?(?:class|interface|type|const|function)';
-  const found = new RegExp(`^(/\\*\\*(?:[^*]|\\*(?!/))*\\*/\\n)?(export ${kind} ${name}\\b)`, 'm').exec(text);
-  if (found === null) throw new Error(`${file} has no ${name}`);
+  const found = new RegExp(`^(/\\*\\*(?:[^*]|\\*(?!/))*\\*/\\n)?(export ${kind} ${ownName}\\b)`, 'm').exec(text);
+  if (found === null) throw new Error(`${file} has no ${ownName}`);
   const start = found.index + (found[1]?.length ?? 0);
-  const code = withoutInternals(name, text.slice(start, endOf(text, start)));
-  return { name, doc: docText(found[1]?.trimEnd() ?? ''), code };
+  const doc = docText(found[1]?.trimEnd() ?? '');
+  const code = withoutInternals(name, text.slice(start, endOf(text, start))).replace(ownName, name);
+  const alias = /^type \w+ = (\w+);$/.exec(code)?.[1];
+  const from = new RegExp(`^import [^;]*\\b${alias}\\b[^;]* from '([^']+)';`, 'm').exec(text)?.[1];
+  if (alias === undefined || from === undefined) return { name, doc, code };
+  const original = declarationOf(dist, { name, ownName: alias, file: declarationFile(file, from) });
+  return { ...original, doc: doc === '' ? original.doc : doc };
 }
 
-/** The names that a module exports, each with the file that declares it. */
-function exportsOf(dist: string, file: string): (readonly [name: string, file: string])[] {
+function declarationFile(file: string, from: string): string {
+  return path.join(path.dirname(file), from.replace(/\.ts$/, '.d.ts'));
+}
+
+/** The names that a module exports. */
+function exportsOf(dist: string, file: string): Exported[] {
   const text = readFileSync(path.join(dist, file), 'utf8');
-  const exported: (readonly [string, string])[] = [];
+  const exported: Exported[] = [];
   for (const [, names, from] of text.matchAll(/^export (?:type )?\{([^}]*)\} from '([^']+)';/gm)) {
-    const target = path.join(path.dirname(file), from!.replace(/\.ts$/, '.d.ts'));
-    for (const name of names!.split(',')) {
-      const bare = name.trim().replace(/^type /, '');
-      if (bare === '') continue;
+    const target = declarationFile(file, from!);
+    for (const [, ownName, name = ownName] of names!.matchAll(/(?:type )?(\w+)(?: as (\w+))?\s*(?:,|$)/g)) {
       // An exit of another folder passes it on.
       const passedOn = target.endsWith('index.d.ts')
-        ? exportsOf(dist, target).find(([other]) => other === bare)
+        ? exportsOf(dist, target).find(other => other.name === ownName)
         : undefined;
-      exported.push([bare, passedOn?.[1] ?? target]);
+      exported.push({ name: name!, ownName: passedOn?.ownName ?? ownName!, file: passedOn?.file ?? target });
     }
   }
-  for (const [, name] of text.matchAll(/^export declare (?:function|const|class) (\w+)/gm))
-    exported.push([name!, file]);
-  for (const [, from] of text.matchAll(/^export (?:type )?\* from '([^']+)';/gm)) {
-    const target = path.join(path.dirname(file), from!.replace(/\.ts$/, '.d.ts'));
-    const passed = readFileSync(path.join(dist, target), 'utf8').matchAll(/^export (?:declare )?\w+ (\w+)/gm);
-    for (const [, name] of passed) exported.push([name!, target]);
+  const ownFiles = [
+    file,
+    ...[...text.matchAll(/^export (?:type )?\* from '([^']+)';/gm)].map(m => declarationFile(file, m[1]!)),
+  ];
+  for (const own of ownFiles) {
+    const declarations = readFileSync(path.join(dist, own), 'utf8');
+    const pattern = /^export (?:declare )?(?:abstract )?(?:function|const|class|interface|type) (\w+)/gm;
+    for (const [, name] of declarations.matchAll(pattern)) exported.push({ name: name!, ownName: name!, file: own });
   }
   return exported;
 }
@@ -125,8 +141,9 @@ export function apiReference(dist: string): string {
   const seen = new Set<string>();
   for (const [module, file] of MODULES) {
     parts.push(`## ${module}`);
-    const names = [...exportsOf(dist, file), ...(SHOWN[module] ?? [])].filter(([name]) => !seen.has(name));
-    for (const { name, doc, code } of inOrder(names.map(([name, source]) => declarationOf(dist, source, name)))) {
+    const internals = (SHOWN[module] ?? []).map(([name, source]) => ({ name, ownName: name, file: source }));
+    const names = [...exportsOf(dist, file), ...internals].filter(({ name }) => !seen.has(name));
+    for (const { name, doc, code } of inOrder(names.map(exported => declarationOf(dist, exported)))) {
       seen.add(name);
       parts.push(`### ${name}`);
       if (doc !== '') parts.push(doc);

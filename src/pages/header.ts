@@ -18,6 +18,7 @@ const RESERVED_OFFSET = 20;
 const CHANGE_COUNTER_OFFSET = 24;
 const SIZE_OFFSET = 28;
 const SCHEMA_COOKIE_OFFSET = 40;
+const ENCODING_OFFSET = 56;
 const VALID_FOR_OFFSET = 92;
 const LIBRARY_VERSION_OFFSET = 96;
 
@@ -61,6 +62,11 @@ export function restate(bytes: Uint8Array, pages: number): void {
 
 export function schemaCookie(bytes: Uint8Array, offset = 0): number {
   return readUint32(bytes, offset + SCHEMA_COOKIE_OFFSET);
+}
+
+/** Whether texts are encoded in UTF-16, little-endian (2) or big-endian (3). */
+export function isUtf16(bytes: Uint8Array, offset = 0): boolean {
+  return readUint32(bytes, offset + ENCODING_OFFSET) > 1;
 }
 
 /** Why these bytes cannot be page 1 of a database that we can replicate, or undefined if they can. */

@@ -18,6 +18,7 @@ import {
   OPEN_READWRITE_CREATE,
   PREPARE_PERSISTENT,
   SQLITE_DONE,
+  SQLITE_ERROR,
   SQLITE_FULL,
   SQLITE_INTERRUPT,
   SQLITE_IOERR,
@@ -52,6 +53,10 @@ const MAX_PATTERN_LENGTH = 1000;
 /** Page cache of temporary tables: SQLite's usual one. This build's, 16 MiB, is too much of a heap that all share. */
 const TEMP_CACHE_KIB = 2000;
 
+/** SQLite's build for WebAssembly takes such texts for UTF-8: it would fail, or write a schema that nobody can read. */
+const UTF16 =
+  'the database is encoded in UTF-16, and SQL needs UTF-8 here: export it, convert it (sqlite3 old.db .dump | sqlite3 new.db) and import it under another name';
+
 const encoder = new TextEncoder();
 
 export class Connection {
@@ -80,6 +85,7 @@ export class Connection {
     this.sqlite = sqlite;
     this.role = role;
     this.file = new MainFile(store);
+    if (this.file.isUtf16) throw new SqliteError(SQLITE_ERROR, UTF16);
     this.#budget = new Budget(sqlite.limits.tempBytesPerConnection, sqlite.tempBudget);
     const { exports, heap, vfs } = sqlite;
     const name = sqlite.takeScratch(8);

@@ -6,6 +6,8 @@
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
+import { inflateSync } from 'node:zlib';
+import { PAGE_SIZE } from '../pages/index.ts';
 import {
   attempt,
   checkIntegrity,
@@ -358,3 +360,24 @@ for (const [name, statements] of Object.entries(scenarios)) {
     });
   }
 }
+
+/** Of C dqlite: `PRAGMA encoding='UTF-16le'; CREATE TABLE t(a); INSERT INTO t VALUES('x')`. */
+const UTF16_DATABASE =
+  'eNrt1z0KAkEMhuEvw2InujcYO21sLGxdxW6bVS+wioKgCDKFN/ROVsY/2MbGUt5nkjBDkgPMsir3aRt3p/OxTnGkrsw0iVFSeOeHeWaNd7P3' +
+  'TdBwY+3HcucqDwAAAAAA8LuxtXp5blVSrbUO2ir5CTMtNFehldfotdBU5fOe1PfRgV5/85s8AAAAAADA38ks5BfdAZSEExE=';
+
+test('a database in UTF-16 is refused in words', () => {
+  world.renew();
+  const set = world.store.begin();
+  const bytes = inflateSync(Buffer.from(UTF16_DATABASE, 'base64'));
+  for (let page = 1; page <= bytes.length / PAGE_SIZE; page++) {
+    const image = set.write(page);
+    const content = bytes.subarray((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
+    world.slabs.bytesOf(image).set(content, world.slabs.offsetOf(image));
+  }
+  world.store.apply(set);
+  for (const role of ['session', 'shared'] as const) {
+    assert.throws(() => world.connect({ role }), /encoded in UTF-16/);
+  }
+  world.renew();
+});

@@ -8,7 +8,7 @@
  *    the newest version. The engine gives the ticket to one connection of a database at a time.
  */
 
-import { schemaCookie, type Mark, type PageStore, type WriteSet } from '../pages/index.ts';
+import { isUtf16, schemaCookie, type Mark, type PageStore, type WriteSet } from '../pages/index.ts';
 
 /** Which version a connection looks at when it takes the SHARED lock. */
 export type View = 'committed' | 'newest';
@@ -42,8 +42,17 @@ export class MainFile {
 
   /** Schema cookie of what is read; what SQLite has not written yet is not in it. */
   get schemaCookie(): number {
-    const image = this.set?.imageOf(1) ?? this.store.imageAt(1, this.version);
+    const image = this.#firstImage;
     return schemaCookie(this.store.slabs.bytesOf(image), this.store.slabs.offsetOf(image));
+  }
+
+  get isUtf16(): boolean {
+    const image = this.#firstImage;
+    return isUtf16(this.store.slabs.bytesOf(image), this.store.slabs.offsetOf(image));
+  }
+
+  get #firstImage(): number {
+    return this.set?.imageOf(1) ?? this.store.imageAt(1, this.version);
   }
 
   dropSet(): void {
