@@ -1,6 +1,6 @@
 /**
  * Crashes at every moment: the process or the machine ends at each operation of a log's life, in several ways each,
- * and the directory is looked at. A failure names the operation and the seed.
+ * and the directory is looked at. A failure names the operation and the seed. CRASH_TIMES multiplies the outcomes.
  */
 
 import assert from 'node:assert/strict';
@@ -22,11 +22,14 @@ import {
 } from './log.test.helpers.ts';
 import { checkDirectory, ended, life, live, Model, randomLife } from './scenario.test.helpers.ts';
 
+const TIMES = Number(process.env['CRASH_TIMES'] ?? 1);
 /** Operations whose effects can survive in many combinations are tried more often. */
-const MANY_SEEDS = 5;
-const FEW_SEEDS = 2;
+const MANY_SEEDS = 3 * TIMES;
+const FEW_SEEDS = TIMES;
 const MANY_OUTCOMES = /^(?:create|rename|remove|syncDirectory)/;
-const RANDOM_TIMES = 100;
+const RANDOM_TIMES = 60 * TIMES;
+/** Of each operation of a short piece of work. */
+const SWEEP_SEEDS = 8 * TIMES;
 
 test('a crash or kill at every operation', async () => {
   let operation = 0;
@@ -39,7 +42,7 @@ test('a crash or kill at every operation', async () => {
     over = (await Promise.race([finished, files.stopped])) === true;
     const seeds = MANY_OUTCOMES.test(files.lastOperation) ? MANY_SEEDS : FEW_SEEDS;
     for (let i = 0; i < seeds; i++) {
-      const seed = operation * 100 + i;
+      const seed = operation * 1000 + i;
       const what = `operation ${operation} (${files.lastOperation}), seed ${seed}`;
       const random = new SeededRandom(seed);
       try {
@@ -85,7 +88,7 @@ async function sweepWork(
   start: SimulatedFiles,
   work: (files: SimulatedFiles) => Promise<unknown>,
   check: (files: SimulatedFiles, what: string, random: SeededRandom) => Promise<void>,
-  seeds = 20,
+  seeds = SWEEP_SEEDS,
 ): Promise<void> {
   for (let operation = 1, over = false; !over; operation++) {
     const files = start.snapshot();
@@ -93,7 +96,7 @@ async function sweepWork(
     const finished = work(files).then(() => true);
     over = (await Promise.race([finished, files.stopped])) === true;
     for (let i = 0; i < seeds; i++) {
-      const seed = operation * 100 + i;
+      const seed = operation * 1000 + i;
       const what = `operation ${operation} (${files.lastOperation}), seed ${seed}`;
       const random = new SeededRandom(seed);
       try {
@@ -152,6 +155,6 @@ test('a crash while votes are stored: a vote that was seen is not taken back', a
       const after = await (await openLog(found.crash(random))).loadState();
       assert.deepEqual([after.term, after.votedFor], [term, votedFor], what);
     },
-    80,
+    4 * SWEEP_SEEDS,
   );
 });

@@ -14,14 +14,14 @@ before(() => {
 after(() => wasm[Symbol.dispose]());
 
 test('a node that is killed or loses its power at any operation has all that was acknowledged', async () => {
-  const operations = await sweepCrashes({ stride: 13 });
+  const operations = await sweepCrashes({ stride: 29 });
   assert.ok(operations > 60, `${operations} operations`);
 });
 
 for (const code of ['ENOSPC', 'EIO'] as const) {
   for (const repeat of [false, true]) {
     test(`${code} at any write${repeat ? ' and later ones' : ''}: as promised to clients`, async () => {
-      const operations = await sweepFaults(code, repeat, { stride: 6 });
+      const operations = await sweepFaults(code, repeat, { stride: 11 });
       assert.ok(operations > 20, `${operations} operations`);
     });
   }

@@ -33,9 +33,9 @@ test('whatever happens to node, disk and clients, all that was acknowledged is t
 });
 
 test('the same seed gives the same run', async () => {
-  const { hash } = await simulate({ seed: 5, steps: 3 });
-  assert.equal((await simulate({ seed: 5, steps: 3 })).hash, hash);
-  assert.notEqual((await simulate({ seed: 6, steps: 3 })).hash, hash);
+  const { hash } = await simulate({ seed: 5, steps: 2 });
+  assert.equal((await simulate({ seed: 5, steps: 2 })).hash, hash);
+  assert.notEqual((await simulate({ seed: 6, steps: 2 })).hash, hash);
 });
 
 /** The first violation that runs with a defect meet. */

@@ -21,6 +21,8 @@ interface Longer {
 const programs: readonly Longer[] = [
   { name: 'simulation of a node', file: 'scripts/sim.js', args: ['--seconds', SECONDS] },
   { name: 'torture of SQLite', file: 'src/sqlite/torture.test.js', env: { TORTURE_SECONDS: SECONDS } },
+  { name: 'crashes of the log', file: 'src/log/crash.test.js', env: { CRASH_TIMES: '10' } },
+  { name: 'a thousand databases', file: 'test/durability/many-databases.test.js', env: { DATABASES: '1000' } },
   {
     name: 'differential test against sqlite3',
     file: 'test/interop/differential.test.js',

@@ -56,7 +56,7 @@ export class TestNode {
   readonly log: LogRecord[];
   readonly #connections: Connection[] = [];
   readonly #expectErrors: boolean;
-  readonly #isTemporary: boolean;
+  #isTemporary: boolean;
 
   private constructor(
     node: Node,
@@ -185,7 +185,9 @@ export class TestNode {
   async restart(options: StartOptions = {}): Promise<TestNode> {
     await this.quiet();
     await within(this.node.close(), 'the end of the node');
-    return TestNode.start({ ...options, directory: this.directory });
+    const again = await TestNode.start({ ...options, directory: this.directory });
+    again.#isTemporary = this.#isTemporary;
+    return again;
   }
 }
 
