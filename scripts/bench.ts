@@ -30,6 +30,8 @@ import type { WorkloadName } from './bench/workloads.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LOAD = fileURLToPath(new URL('bench/load.js', import.meta.url));
+const CLIENT_LOAD = fileURLToPath(new URL('bench/client-load.js', import.meta.url));
+const CLIENT_CALLERS = '16';
 const MAIN = path.join(ROOT, 'dist/src/cli/main.js');
 const DOCUMENT = path.join(ROOT, 'docs/PERFORMANCE.md');
 const START_MS = 20_000;
@@ -206,7 +208,16 @@ try {
 
   const chosen = CASES.filter(([workload]) => values.only === undefined || values.only.split(',').includes(workload));
   const found = chosen.map(() => ({ ours: [] as LoadResult[], peer: [] as LoadResult[] }));
+  const clientResults: LoadResult[] = [];
+  const rawResults: LoadResult[] = [];
+  const measuresClient = chosen.some(([workload]) => workload === 'read');
   for (let round = 0; round < rounds; round++) {
+    if (measuresClient) {
+      console.error(`round ${round + 1}/${rounds}: client, ${CLIENT_CALLERS}`);
+      rawResults.push(await load(ours, 'read', Number(CLIENT_CALLERS), undefined));
+      const { stdout } = await run(process.execPath, [CLIENT_LOAD, ours.address, CLIENT_CALLERS, String(seconds)]);
+      clientResults.push(JSON.parse(stdout) as LoadResult);
+    }
     for (const [index, [workload, connections, peerConnections]] of chosen.entries()) {
       console.error(`round ${round + 1}/${rounds}: ${workload}, ${connections}`);
       found[index]!.ours.push(await load(ours, workload, connections, dqbench));
@@ -223,6 +234,7 @@ try {
     rounds,
     seconds,
     fsyncUs: fsyncUs(base),
+    client: measuresClient ? { ours: medianResult(clientResults), raw: medianResult(rawResults) } : undefined,
     cases: chosen.map(([workload, connections, peerConnections], index): CaseResult => ({
       ...{ workload, connections, peerConnections, ours: medianResult(found[index]!.ours) },
       peer: peer === undefined ? undefined : medianResult(found[index]!.peer),

@@ -6,6 +6,7 @@
 import net from 'node:net';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import { ParameterTuple, responseType } from '../../src/wire/index.ts';
+import { percentile } from './percentile.ts';
 import {
   bytesOf,
   openRequest,
@@ -158,11 +159,6 @@ const ROLLBACK = bytesOf({
 
 function failureText(body: Buffer): string {
   return body.toString('utf8', 8, body.indexOf(0, 8));
-}
-
-/** The value below which a part of sorted values lies. */
-function percentile(sorted: readonly number[], part: number): number {
-  return Math.round((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0) * 1000);
 }
 
 const [address = '', name = '', connections = '1', seconds = '1'] = process.argv.slice(2);

@@ -21,6 +21,8 @@ export interface Report {
   /** Median time of a durable write of 4 KiB, in microseconds. */
   readonly fsyncUs: number;
   readonly cases: readonly CaseResult[];
+  /** Point reads of 16 callers through our client, and as raw bytes. */
+  readonly client: { readonly ours: LoadResult; readonly raw: LoadResult } | undefined;
 }
 
 const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 });
@@ -60,13 +62,19 @@ function heading({ date, machine, rounds, seconds, fsyncUs }: Report): string {
   return `${date}, ${machine}; medians of ${rounds} rounds of ${seconds} s; a durable write of 4 KiB takes ${fsyncUs} µs`;
 }
 
+function clientLine({ client }: Report): string {
+  if (client === undefined) return '';
+  const part = Math.round((client.ours.rate / client.raw.rate) * 100);
+  return `Our client, 16 callers, point reads: ${number(client.ours.rate)}/s, ${part} % of the ${number(client.raw.rate)}/s of raw messages in the same rounds.`;
+}
+
 export function textReport(report: Report): string {
   const lines = [HEADINGS, ...report.cases.map(cells)];
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map(line => line[column]!.length)));
   const table = lines.map(line =>
     line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  '),
   );
-  return [heading(report), '', ...table].join('\n');
+  return [heading(report), '', ...table, '', clientLine(report)].join('\n').trimEnd();
 }
 
 export function markdownReport(report: Report): string {
@@ -81,6 +89,7 @@ export function markdownReport(report: Report): string {
     ...Object.entries(WORKLOADS)
       .filter(([name]) => report.cases.some(({ workload }) => workload === name))
       .map(([name, description]) => `- \`${name}\`: ${description}.`),
+    ...(report.client === undefined ? [] : ['', clientLine(report)]),
   ].join('\n');
 }
 
