@@ -135,7 +135,7 @@ export class NodeWorld {
     if (broken) await this.sleep(CLOSED_MS);
     if (files.operationCount !== operationCount) throw new Violation(`a closed node did: ${files.lastOperation}`);
     const names = await files.list(DIRECTORY);
-    const left = names.filter(name => /^tmp-/.test(name) || (/^open-/.test(name) && !this.#mayLeaveOpen));
+    const left = names.filter(name => name.startsWith('tmp-') || (name.startsWith('open-') && !this.#mayLeaveOpen));
     if (left.length > 0 && !broken) throw new Violation(`left by a clean end: ${left.join(', ')}`);
     this.end('kill');
   }
