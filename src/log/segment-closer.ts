@@ -49,12 +49,12 @@ export class SegmentCloser {
     return this.#waiting[0];
   }
 
-  /** Closes a segment, or removes it if it is empty, after those that wait already. */
   /** Why the oldest segment could not be closed at the last attempt; undefined if there will be no other. */
   get error(): unknown {
     return this.#failed ? undefined : this.#error;
   }
 
+  /** Closes a segment, or removes it if it is empty, after those that wait already. */
   add(segment: WrittenSegment): void {
     this.#waiting.push(segment);
     this.tryAgain();
@@ -82,7 +82,7 @@ export class SegmentCloser {
         this.#error = error;
         const full = error instanceof FileError && error.code === 'ENOSPC';
         this.#failed = !full || oldest.writer.syncFailed;
-        const fields = { file: oldest.writer.name, error: messageOf(error) };
+        const fields = { file: oldest.writer.name, error: messageOf(error), triedAgain: !this.#failed };
         this.#options.logger.error(fields, 'a full segment could not be closed');
         return;
       }

@@ -43,6 +43,8 @@ export class NodeWorld {
   readonly clientHost: SimulatedHost;
   host: SimulatedHost;
   node: Node | undefined = undefined;
+  /** The disk has failed where the node must not try again: the next start closes what is open. */
+  #mayLeaveOpen = false;
   /** Errors with which a node gave up. */
   readonly failures: unknown[] = [];
   readonly #options: WorldOptions;
@@ -81,6 +83,7 @@ export class NodeWorld {
 
   /** Starts a node on the present host. Rejects with DqliteError. */
   async start(): Promise<Node> {
+    this.#mayLeaveOpen = false;
     const { seed: _seed, sabotage: _sabotage, fileLatencyMs: _latency, ...options } = this.#options;
     const starting = Node.start({
       ...options,
@@ -132,7 +135,7 @@ export class NodeWorld {
     if (broken) await this.sleep(CLOSED_MS);
     if (files.operationCount !== operationCount) throw new Violation(`a closed node did: ${files.lastOperation}`);
     const names = await files.list(DIRECTORY);
-    const left = names.filter(name => /^(?:open|tmp)-/.test(name));
+    const left = names.filter(name => name.startsWith('tmp-') || (name.startsWith('open-') && !this.#mayLeaveOpen));
     if (left.length > 0 && !broken) throw new Violation(`left by a clean end: ${left.join(', ')}`);
     this.end('kill');
   }
@@ -140,8 +143,10 @@ export class NodeWorld {
   #logger(): Logger {
     const at =
       (level: string) =>
-      (_fields: object, message: string): void =>
+      (fields: object, message: string): void => {
+        if ('triedAgain' in fields && fields.triedAgain === false) this.#mayLeaveOpen = true;
         this.#trace(`node ${level}: ${message}`);
+      };
     return { debug() {}, info: at('info'), warn: at('warn'), error: at('error'), fatal: at('fatal') };
   }
 }
