@@ -1,5 +1,6 @@
 /** `dqlite-node export`: a database of a running server as a plain SQLite file. */
 
+import { checkOutputPath } from './output-path.ts';
 import { nodeHost } from '../host/index.ts';
 import { exportDatabase } from '../tools/index.ts';
 import { bytesText, Progress } from './progress.ts';
@@ -28,6 +29,7 @@ export async function exportCommand(args: string[]): Promise<number> {
   }
   const servers = serversOption(values.servers, USAGE);
   const [database, path] = namedWords(positionals, ['database', 'file'], USAGE);
+  checkOutputPath(path!, USAGE);
   const progress = new Progress('exporting');
   try {
     const pages = await exportDatabase({

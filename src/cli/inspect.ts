@@ -1,5 +1,6 @@
 /** `dqlite-node inspect`: what is in a data directory, and its databases as files. Changes nothing in it. */
 
+import { checkOutputPath } from './output-path.ts';
 import { nodeHost, silentLogger } from '../host/index.ts';
 import { assess, dumpDatabase, survey, type EntryReport } from '../tools/index.ts';
 import { entryText, inspectText } from './inspect-text.ts';
@@ -39,6 +40,7 @@ export async function inspect(args: string[]): Promise<number> {
       if (values[name] === true) throw new UsageError(`--${name} does not go with --dump`, USAGE);
     }
     const [directory, database, file] = namedWords(positionals, ['dir', 'database', 'file'], USAGE);
+    checkOutputPath(file!, USAGE);
     return dump(directory!, database!, file!, values.force === true, values.salvage === true);
   }
   for (const name of ['force', 'salvage'] as const) {
