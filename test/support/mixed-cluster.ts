@@ -134,9 +134,12 @@ export class MixedCluster {
         deadlineMs,
       );
     } catch (error) {
-      const said = this.members.map(member => member.said).join('');
-      throw new Error(`${String(error)}\nlast: ${String(last)}\n${said}`, { cause: last });
+      throw new Error(`${String(error)}\nlast: ${String(last)}\n${this.#said}`, { cause: last });
     }
+  }
+
+  get #said(): string {
+    return this.members.map(member => member.said).join('');
   }
 
   async leader(): Promise<Member> {
@@ -158,7 +161,11 @@ export class MixedCluster {
 
   /** Hands the leadership to a member. */
   async transfer(member: Member): Promise<void> {
-    await this.admin.transfer(await this.idOf(member));
+    try {
+      await this.admin.transfer(await this.idOf(member));
+    } catch (error) {
+      throw new Error(`${String(error)}, to ${member.kind}\n${this.#said}`, { cause: error });
+    }
     assert.equal((await this.leader()).address, member.address);
   }
 
