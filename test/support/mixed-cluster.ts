@@ -20,6 +20,10 @@ const CATCH_UP_MS = 20_000;
 /** C nodes that belong to no cluster yet have other ids. */
 const FIRST_ID = 1001n;
 
+export async function freeAddress(): Promise<string> {
+  return `127.0.0.1:${await freePort()}`;
+}
+
 export class Member {
   readonly kind: Kind;
   readonly address: string;
@@ -68,8 +72,8 @@ export class MixedCluster {
   }
 
   /** Starts a node and makes it a voter of the cluster, or the founder of one. */
-  async join(kind: Kind): Promise<Member> {
-    const address = `127.0.0.1:${await freePort()}`;
+  async join(kind: Kind, at?: string): Promise<Member> {
+    const address = at ?? (await freeAddress());
     const { base, members, addresses } = this;
     let member: Member;
     if (kind === 'c') {
@@ -186,8 +190,8 @@ export class MixedCluster {
   }
 
   /** A client that looks for the leader among the members of this moment. */
-  async client(database: string): Promise<Client> {
-    const db = await connect({ servers: this.addresses, database, acquireTimeoutMs: ELECTION_MS });
+  async client(database: string, servers: readonly string[] = this.addresses): Promise<Client> {
+    const db = await connect({ servers, database, acquireTimeoutMs: ELECTION_MS });
     this.#scope.after(() => db.close({ timeoutMs: 100 }));
     return db;
   }
