@@ -266,6 +266,7 @@ export class Replica implements Replicator {
   #step(input: Input): void {
     if (this.#stopped && input.kind !== 'stored' && input.kind !== 'termStored') return;
     for (const output of this.#raft.step(input, this.#options.clock.monotonicMs())) this.#outputs.push(output);
+    this.#engine.mayShrink = !this.#raft.hasOldMembers;
     if (this.#carrying) return;
     this.#carrying = true;
     try {

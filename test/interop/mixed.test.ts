@@ -80,7 +80,7 @@ test('a C cluster is replaced by nodes of ours, one by one, while clients write'
     await progress();
     const ours = await cluster.join('ours', addresses[position]);
     await progress();
-    if ((await cluster.leader()) === c) await cluster.transfer(ours);
+    if ((await cluster.leader()) === c) await cluster.handOver(c, ours);
     await cluster.remove(c);
   }
   await progress();
@@ -95,4 +95,26 @@ test('a C cluster is replaced by nodes of ours, one by one, while clients write'
     for (const error of new Set(errors.map(text => text.replace(/^\d+: /, '')))) t.diagnostic(error);
   }
   for (const database of databases) await cluster.sameEverywhere(database);
+});
+
+test('beside a C node nothing is made smaller, without it VACUUM does', async t => {
+  const cluster = await MixedCluster.start(t, ['ours', 'c', 'ours']);
+  const c = cluster.members[1]!;
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, bytes BLOB)');
+  for (let row = 0; row < 20; row++) await db.exec('INSERT INTO t (bytes) VALUES (randomblob(10000))');
+  await db.exec('DELETE FROM t WHERE id > 2');
+  const size = async (): Promise<number> => {
+    const [row] = await db.query<{ page_count: number }>('PRAGMA page_count');
+    return row!.page_count;
+  };
+  const before = await size();
+  await assert.rejects(db.exec('VACUUM'), /a member of the cluster runs a dqlite version that cannot shrink databases/);
+  assert.equal(await size(), before);
+  await db.exec("INSERT INTO t VALUES (100, 'after')");
+  await cluster.sameEverywhere('x.db');
+  await cluster.remove(c);
+  await db.exec('VACUUM');
+  assert.ok((await size()) < before);
+  await cluster.sameEverywhere('x.db');
 });
