@@ -85,6 +85,7 @@ export class Engine implements DatabaseOwner {
   #timer: Timer | undefined = undefined;
   #recycling = false;
   #closed = false;
+  #mayShrink = true;
 
   static async create(options: EngineOptions, clock: Clock, environment: Environment, logger: Logger): Promise<Engine> {
     return new Engine(options, clock, environment, logger, await Sqlite.create(environment, options.sqlite));
@@ -167,6 +168,13 @@ export class Engine implements DatabaseOwner {
       }
       await new Promise<void>(resolve => this.clock.setTimer(DRAIN_POLL_MS, resolve, true));
     }
+  }
+
+  /** Whether transactions may make databases smaller: all members can follow (design rule 14). */
+  set mayShrink(mayShrink: boolean) {
+    if (mayShrink === this.#mayShrink) return;
+    this.#mayShrink = mayShrink;
+    for (const { store } of this.#databases.values()) store.mayShrink = mayShrink;
   }
 
   handoverEnded(): void {
@@ -380,6 +388,7 @@ export class Engine implements DatabaseOwner {
     let database = this.#databases.get(key);
     if (database === undefined) {
       database = new Database(key, this);
+      database.store.mayShrink = this.#mayShrink;
       if (this.#handingOver) database.lock.pause('handover');
       this.#databases.set(key, database);
     }

@@ -270,6 +270,7 @@ export class Replica implements Replicator {
     // What was proposed before the end is still answered.
     if (this.#stopped && input.kind !== 'stored') return;
     for (const output of this.#raft.step(input, this.#options.clock.monotonicMs())) this.#outputs.push(output);
+    this.#engine.mayShrink = !this.#raft.hasOldMembers;
     if (this.#carrying) return;
     this.#carrying = true;
     try {

@@ -22,6 +22,8 @@ export class Election {
   #timeoutMs = 0;
   #heardMs = 0;
   #refuseUntilMs = -Infinity;
+  /** The leader asked this node to take over before what came ahead of that was durable, as C leaders do. */
+  #asked: { readonly from: Peer; readonly message: TimeoutNow } | undefined = undefined;
   /** A snapshot takes the place of the log. */
   isInstalling = false;
 
@@ -179,9 +181,16 @@ export class Election {
   /** The leader asks this node to take over, without asking first. */
   askedToLead(from: Peer, message: TimeoutNow): void {
     const core = this.#core;
+    this.#asked = undefined;
     const isFollowing = core.role === 'follower' && core.leader?.id === from.id && message.term === core.term;
-    if (!isFollowing || this.isInstalling || !core.isSettled || !core.configurations.isVoter) return;
+    if (!isFollowing || this.isInstalling || !core.configurations.isVoter) return;
     if (core.log.lastIndex !== message.lastIndex || core.log.lastTerm !== message.lastTerm) return;
-    this.#vote(true);
+    if (core.isSettled) this.#vote(true);
+    else this.#asked = { from, message };
+  }
+
+  /** More of the log is as it is to be on the disk. */
+  stored(): void {
+    if (this.#asked !== undefined) this.askedToLead(this.#asked.from, this.#asked.message);
   }
 }

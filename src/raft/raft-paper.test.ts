@@ -301,6 +301,20 @@ test('who has just started refuses votes for an election timeout, unless the lea
   assert.equal(answerTo(single, 2, { ...vote(3, 2, 9, 2), disruptLeader: true }).granted, true);
 });
 
+test('who is asked to take over while its disk works takes over when that is done, unless more has come', () => {
+  for (const isOvertaken of [false, true]) {
+    const node = new Single({ terms: [1] });
+    node.receive(2, append(1, 2, 1, [command(1)]));
+    const asked = node.receive(2, { kind: 'timeoutNow', term: 1, lastIndex: 3, lastTerm: 1 });
+    assert.deepEqual(kinds(asked), []);
+    if (isOvertaken) node.receive(2, append(1, 3, 1, [command(1)]));
+    assert.deepEqual(kinds(node.step({ kind: 'stored', index: 3 })).includes('storeTerm'), !isOvertaken);
+    assert.deepEqual(node.raft.role, isOvertaken ? 'follower' : 'candidate');
+    if (isOvertaken) node.step({ kind: 'stored', index: 4 });
+    assert.deepEqual(node.raft.role, isOvertaken ? 'follower' : 'candidate');
+  }
+});
+
 test('what a peer does wrong is reported and ignored', () => {
   const single = new Single({ term: 2, terms: [2, 2] });
   single.receive(2, append(2, 3, 2, [], 3));

@@ -179,8 +179,12 @@ export class Raft {
         break;
       case 'stored':
         if (!core.stored(input.index)) break;
-        if (this.#leader === undefined) this.#follower.stored();
-        else this.#leader.stored();
+        if (this.#leader === undefined) {
+          this.#follower.stored();
+          this.#election.stored();
+        } else {
+          this.#leader.stored();
+        }
         break;
       case 'storeFailed':
         this.#storeFailed();
@@ -192,6 +196,7 @@ export class Raft {
         break;
       case 'truncated':
         core.truncated();
+        this.#election.stored();
         break;
       case 'entriesRead':
         this.#leader?.entriesRead(input.peer, input.firstIndex, input.entries);

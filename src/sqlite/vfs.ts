@@ -307,7 +307,10 @@ export class Vfs {
     const defect = headerDefect(heap, source);
     if (defect !== undefined) return `${defect}: this statement would make the database unreadable`;
     if (!file.store.mayShrink && sizeField(heap, source) < file.store.sizeAt(file.version)) {
-      return 'a member of the cluster runs a dqlite version that cannot shrink databases (VACUUM, auto_vacuum)';
+      return (
+        'a member of the cluster runs a dqlite version that cannot shrink databases (VACUUM, auto_vacuum), ' +
+        'or was not heard of since this node leads'
+      );
     }
     return undefined;
   }

@@ -43,27 +43,48 @@ export function dataFolder(base: string, address: string): string {
 export class CNode {
   readonly child: Child;
   readonly address: string;
+  /** Where its HTTP server listens. */
+  readonly api: string;
 
-  private constructor(child: Child, address: string) {
+  private constructor(child: Child, address: string, api: string) {
     this.child = child;
     this.address = address;
+    this.api = api;
   }
 
   /** Starts it and waits until it leads. Its data is in `dataFolder(base, address)`. */
   static async start(scope: Scope, base: string, address: string): Promise<CNode> {
     const api = `127.0.0.1:${await freePort()}`;
     const child = new Child(scope, 'dqlite-demo', ['--api', api, '--db', address, '--dir', base]);
-    const node = new CNode(child, address);
+    const node = new CNode(child, address, api);
+    // Its HTTP server comes last: only then does it know what to do with a signal.
+    await node.#until(async () => (await node.#leads()) && (await answers(api)), 'leads');
+    return node;
+  }
+
+  /**
+   * Starts one that belongs to a cluster, or is to join it: it adds itself, and makes itself a voter as long as there
+   * are fewer than three. Waits until it has found the leader.
+   */
+  static async join(scope: Scope, base: string, address: string, cluster: readonly string[] = []): Promise<CNode> {
+    const api = `127.0.0.1:${await freePort()}`;
+    const join = cluster.flatMap(server => ['--join', server]);
+    const child = new Child(scope, 'dqlite-demo', ['--api', api, '--db', address, '--dir', base, ...join]);
+    const node = new CNode(child, address, api);
+    await node.#until(() => answers(api), 'has joined');
+    return node;
+  }
+
+  async #until(isSo: () => Promise<boolean>, what: string): Promise<void> {
+    const { child } = this;
     await until(
-      async () => {
+      () => {
         if (child.hasExited) throw new Error(`dqlite-demo ended:\n${child.stdout}${child.stderr}`);
-        // Its HTTP server comes last: only then does it know what to do with a signal.
-        return (await node.#leads()) && (await answers(api));
+        return isSo();
       },
-      `dqlite-demo leads at ${address}\n${child.stdout}${child.stderr}`,
+      `dqlite-demo at ${this.address} ${what}\n${child.stdout}${child.stderr}`,
       START_MS,
     );
-    return node;
   }
 
   async #leads(): Promise<boolean> {

@@ -1,0 +1,120 @@
+/** Clusters of C nodes and nodes of ours: whoever leads, whoever joins, all hold the same. */
+
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import type { Client } from '../../src/client/index.ts';
+import { freeAddress, MixedCluster } from '../support/mixed-cluster.ts';
+import { needPrograms } from '../support/peers.ts';
+import { SteadyWriter } from '../support/steady-writer.ts';
+
+before(() => needPrograms('dqlite', 'dqlite-demo', 'sqlite3'));
+
+/** Adds a row that says who led. */
+async function write(db: Client, note: string): Promise<void> {
+  await db.exec('INSERT INTO note (text) VALUES (?)', [note]);
+}
+
+async function noted(db: Client): Promise<unknown[]> {
+  return (await db.query<{ text: string }>('SELECT text FROM note ORDER BY id')).map(({ text }) => text);
+}
+
+const NOTE = 'CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)';
+
+test('two C nodes and one of ours: leadership there and back, by transfer and by kill -9', async t => {
+  const cluster = await MixedCluster.start(t, ['c', 'c', 'ours']);
+  const [first, second, ours] = cluster.members;
+  assert.ok(first !== undefined && second !== undefined && ours !== undefined);
+  assert.equal(await cluster.leader(), first);
+  const db = await cluster.client('x.db');
+  await db.exec(NOTE);
+  await write(db, 'C leads');
+  await cluster.transfer(ours);
+  await write(db, 'ours leads');
+  await cluster.transfer(second);
+  await write(db, 'the other C leads');
+  await cluster.transfer(ours);
+  await write(db, 'ours leads again');
+  await cluster.sameEverywhere('x.db');
+  await cluster.kill(ours);
+  await write(db, 'ours is dead');
+  assert.equal((await cluster.leader()).kind, 'c');
+  assert.deepEqual(await noted(db), [
+    'C leads',
+    'ours leads',
+    'the other C leads',
+    'ours leads again',
+    'ours is dead',
+  ]);
+  await cluster.sameEverywhere('x.db');
+});
+
+test('one C node and two of ours: leadership there and back, by transfer and by kill -9', async t => {
+  const cluster = await MixedCluster.start(t, ['ours', 'c', 'ours']);
+  const [first, c, second] = cluster.members;
+  assert.ok(first !== undefined && c !== undefined && second !== undefined);
+  const db = await cluster.client('x.db');
+  await db.exec(NOTE);
+  await write(db, 'ours leads');
+  await cluster.transfer(c);
+  await write(db, 'C leads');
+  await cluster.sameEverywhere('x.db');
+  await cluster.kill(c);
+  await write(db, 'C is dead');
+  assert.equal((await cluster.leader()).kind, 'ours');
+  assert.deepEqual(await noted(db), ['ours leads', 'C leads', 'C is dead']);
+  await cluster.sameEverywhere('x.db');
+});
+
+test('a C cluster is replaced by nodes of ours, one by one, while clients write', async t => {
+  const cluster = await MixedCluster.start(t, ['c', 'c', 'c']);
+  const old = [...cluster.members];
+  const addresses = [await freeAddress(), await freeAddress(), await freeAddress()];
+  const databases = ['first.db', 'second.db'];
+  const writers: SteadyWriter[] = [];
+  for (const database of databases) {
+    writers.push(await SteadyWriter.start(await cluster.client(database, [...cluster.addresses, ...addresses])));
+  }
+  const progress = (): Promise<unknown> => Promise.all(writers.map(writer => writer.more(20)));
+  // The leader goes last.
+  for (const [position, c] of old.reverse().entries()) {
+    await progress();
+    const ours = await cluster.join('ours', addresses[position]);
+    await progress();
+    if ((await cluster.leader()) === c) await cluster.handOver(c, ours);
+    await cluster.remove(c);
+  }
+  await progress();
+  assert.deepEqual(
+    cluster.members.map(({ kind }) => kind),
+    ['ours', 'ours', 'ours'],
+  );
+  for (const writer of writers) {
+    await writer.stop();
+    const { acknowledged, errors, longestGapMs } = writer;
+    t.diagnostic(`${acknowledged.length} rows, ${errors.length} errors, longest gap ${longestGapMs.toFixed()} ms`);
+    for (const error of new Set(errors.map(text => text.replace(/^\d+: /, '')))) t.diagnostic(error);
+  }
+  for (const database of databases) await cluster.sameEverywhere(database);
+});
+
+test('beside a C node nothing is made smaller, without it VACUUM does', async t => {
+  const cluster = await MixedCluster.start(t, ['ours', 'c', 'ours']);
+  const c = cluster.members[1]!;
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, bytes BLOB)');
+  for (let row = 0; row < 20; row++) await db.exec('INSERT INTO t (bytes) VALUES (randomblob(10000))');
+  await db.exec('DELETE FROM t WHERE id > 2');
+  const size = async (): Promise<number> => {
+    const [row] = await db.query<{ page_count: number }>('PRAGMA page_count');
+    return row!.page_count;
+  };
+  const before = await size();
+  await assert.rejects(db.exec('VACUUM'), /a member of the cluster runs a dqlite version that cannot shrink databases/);
+  assert.equal(await size(), before);
+  await db.exec("INSERT INTO t VALUES (100, 'after')");
+  await cluster.sameEverywhere('x.db');
+  await cluster.remove(c);
+  await db.exec('VACUUM');
+  assert.ok((await size()) < before);
+  await cluster.sameEverywhere('x.db');
+});
