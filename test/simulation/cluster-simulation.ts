@@ -75,7 +75,8 @@ class ClusterSimulation {
         net: clientHost.net,
         sleep: (ms: number) => this.#world.sleep(ms),
         answered: <Result>(work: Promise<Result>, what: string) => this.#world.answered(work, what),
-        explains: (what: 'full' | 'error' | 'closing' | 'failover') => what === 'failover' || (this.#hasFaults && what !== 'closing'),
+        explains: (what: 'full' | 'error' | 'closing' | 'failover') =>
+          what === 'failover' || (this.#hasFaults && what !== 'closing'),
         trace: (line: string) => this.#note(line),
       };
       return new Worker(`client ${number}`, history, surroundings, streamOf(seed, `client ${number}`));

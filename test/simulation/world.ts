@@ -1,7 +1,13 @@
 /** What all simulated worlds have: time, a network, a machine with clients on it, and a limit for everything that is awaited. */
 
 import type { Logger } from '../../src/host/types.ts';
-import { Scheduler, simulatedHost, SimulatedNetwork, streamOf, type SimulatedHost } from '../../src/simulation/index.ts';
+import {
+  Scheduler,
+  simulatedHost,
+  SimulatedNetwork,
+  streamOf,
+  type SimulatedHost,
+} from '../../src/simulation/index.ts';
 import { SCHEMA, Violation, type History } from './history.ts';
 import type { SimulatedClient } from './simulated-client.ts';
 
