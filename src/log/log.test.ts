@@ -235,6 +235,15 @@ test('a segment that was removed under a running log is damage', async () => {
   await assertDamaged(log.readEntries(1, 1, 1), /0000000000000001-0000000000000001 at offset 0: the file is gone/);
 });
 
+test('terms and votes that come while another is being written follow it', async () => {
+  const files = new SimulatedFiles();
+  const log = await newLog(files);
+  await Promise.all([3, 4, 5].map(term => log.storeTermAndVote(term, BigInt(term))));
+  void log.storeTermAndVote(6, undefined);
+  await log.close();
+  assert.equal((await openLog(files)).term, 6);
+});
+
 test('term and vote alternate between two files', async () => {
   const files = new SimulatedFiles();
   const log = await newLog(files);

@@ -23,6 +23,9 @@ export class MetadataStore {
   readonly #unlinked = new Set<string>();
   #current: Metadata;
 
+  /** The last write that was asked for. */
+  #storing: Promise<void> = Promise.resolve();
+
   private constructor(files: Files, directory: string, current: Metadata) {
     this.#files = files;
     this.#directory = directory;
@@ -80,8 +83,13 @@ export class MetadataStore {
     return this.#current.vote === 0n ? undefined : this.#current.vote;
   }
 
-  /** Durable when it resolves. */
-  async store(term: Term, vote: ServerId | undefined): Promise<void> {
+  /** Durable when it resolves. One after the other: each goes into the file that does not hold the newest. */
+  store(term: Term, vote: ServerId | undefined): Promise<void> {
+    this.#storing = this.#storing.then(() => this.#store(term, vote));
+    return this.#storing;
+  }
+
+  async #store(term: Term, vote: ServerId | undefined): Promise<void> {
     const next: Metadata = { version: this.#current.version + 1, term, vote: vote ?? 0n };
     const name = metadataFile(next.version);
     const file = this.#open.get(name) ?? (await this.#openFile(name));
@@ -94,6 +102,7 @@ export class MetadataStore {
   }
 
   async close(): Promise<void> {
+    await this.#storing.catch(() => {});
     const files = [...this.#open.values()];
     this.#open.clear();
     for (const file of files) await file.close();

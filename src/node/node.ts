@@ -10,7 +10,7 @@ import {
   type Logger,
 } from '../host/index.ts';
 import { uint32At, Writer } from '../lib/bytes.ts';
-import { DqliteError } from '../lib/errors.ts';
+import { DqliteError, messageOf } from '../lib/errors.ts';
 import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
 import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts';
 import { Log } from '../log/index.ts';
@@ -134,7 +134,10 @@ export class Node {
       if (node === undefined) return;
       logger.fatal({ error }, 'the node stops');
       options.onFailure?.(error);
-      void node.close();
+      // The owner may call it too, and is told then.
+      node
+        .close()
+        .catch((reason: unknown) => logger.error({ error: messageOf(reason) }, 'the node did not end cleanly'));
     };
     const events = new EventStream<NodeEvent>();
     const self = { id: options.id, address: options.address };

@@ -167,25 +167,29 @@ export class Replica implements Replicator {
   // --- For clients ----------------------------------------------------------------------------------------------
 
   change(change: Change, finished: Finished): void {
-    this.#step({ kind: 'change', request: this.#request(finished), change });
+    const begin = (done: Finished): void => this.#step({ kind: 'change', request: this.#request(done), change });
+    const takesVote = change.kind === 'remove' || (change.kind === 'assign' && change.role !== 'voter');
+    if (takesVote && change.id === this.#raft.id) this.#handOver(begin, finished);
+    else begin(finished);
   }
 
   /** Makes another voter the leader, after what this one has begun is committed (design rule 19). */
   transfer(target: ServerId, finished: Finished): void {
-    const { electionTimeoutMs } = this.#options;
-    if (this.#raft.role !== 'leader' || this.#raft.isOnlyVoter) return this.#transfer(target, finished);
-    void this.#engine.drain(HANDOVER_GRACE_MS, electionTimeoutMs).then(() =>
+    const begin = (done: Finished): void => this.#step({ kind: 'transfer', request: this.#request(done), target });
+    this.#handOver(begin, finished);
+  }
+
+  /** Begins what makes this leader step down once nothing is under way that would be in doubt then. */
+  #handOver(begin: (finished: Finished) => void, finished: Finished): void {
+    if (this.#raft.role !== 'leader' || this.#raft.isOnlyVoter) return begin(finished);
+    void this.#engine.drain(HANDOVER_GRACE_MS, this.#options.electionTimeoutMs).then(() =>
       this.#guard(() =>
-        this.#transfer(target, error => {
+        begin(error => {
           this.#engine.handoverEnded();
           finished(error);
         }),
       ),
     );
-  }
-
-  #transfer(target: ServerId, finished: Finished): void {
-    this.#step({ kind: 'transfer', request: this.#request(finished), target });
   }
 
   // --- From other members ---------------------------------------------------------------------------------------

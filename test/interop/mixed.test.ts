@@ -38,13 +38,7 @@ test('two C nodes and one of ours: leadership there and back, by transfer and by
   await cluster.kill(ours);
   await write(db, 'ours is dead');
   assert.equal((await cluster.leader()).kind, 'c');
-  assert.deepEqual(await noted(db), [
-    'C leads',
-    'ours leads',
-    'the other C leads',
-    'ours leads again',
-    'ours is dead',
-  ]);
+  assert.deepEqual(await noted(db), ['C leads', 'ours leads', 'the other C leads', 'ours leads again', 'ours is dead']);
   await cluster.sameEverywhere('x.db');
 });
 

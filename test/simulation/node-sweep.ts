@@ -8,8 +8,9 @@ import { DqliteError, messageOf } from '../../src/lib/errors.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
 import type { Fault, OperationKind, SimulatedFiles } from '../../src/simulation/index.ts';
 import { History, INSERT, SCHEMA, SUMMARY, Violation } from './history.ts';
-import { NodeWorld, verifyHistory } from './node-world.ts';
+import { NodeWorld } from './node-world.ts';
 import type { SimulatedClient } from './simulated-client.ts';
+import { verifyHistory } from './world.ts';
 
 export interface SweepOptions {
   /** Every how manieth operation is tried. */

@@ -9,8 +9,9 @@ import { DqliteError, messageOf } from '../../src/lib/errors.ts';
 import type { SeededRandom } from '../../src/lib/random.ts';
 import { streamOf, type OperationKind, type SimulatedFiles } from '../../src/simulation/index.ts';
 import { History, SUMMARY, Violation } from './history.ts';
-import { ADDRESS, NodeWorld, verifyHistory } from './node-world.ts';
+import { ADDRESS, NodeWorld } from './node-world.ts';
 import { SimulatedClient } from './simulated-client.ts';
+import { verifyHistory } from './world.ts';
 import { Worker, type Surroundings } from './worker.ts';
 
 export interface SimulationOptions {
@@ -79,11 +80,11 @@ class Simulation {
       line => this.#note(line),
     );
     const surroundings: Surroundings = {
-      address: ADDRESS,
+      addresses: [ADDRESS],
       net: this.#world.clientHost.net,
       sleep: ms => this.#world.sleep(ms),
       answered: (work, what) => this.#world.answered(work, what),
-      explains: what => this.#state[what] || this.#before[what],
+      explains: what => what !== 'failover' && (this.#state[what] || this.#before[what]),
       trace: line => this.#note(line),
     };
     this.#workers = Array.from({ length: 2 + random.below(7) }, (_, number) => {

@@ -13,17 +13,21 @@ const FULL = 13;
 /** Whether the write is there is not known: a disk error, or leadership that ended. */
 const DOUBTFUL = [10, 10506];
 const NOT_LEADER = 10250;
+/** What ends with leadership: the request that waits for it, the next one, and what the connection had opened. */
+const NO_DATABASE = 12;
+const LEADERSHIP = [NOT_LEADER, 10506, NO_DATABASE];
 const CONNECTION_CODES: readonly string[] = ['CONNECTION', 'CLOSED'];
 
 /** What a worker asks of the simulation around it. */
 export interface Surroundings {
-  readonly address: string;
+  /** All servers; one of them leads. */
+  readonly addresses: readonly string[];
   readonly net: Net;
   sleep(ms: number): Promise<void>;
   /** Fails if the work takes longer than any answer may. */
   answered<Result>(work: Promise<Result>, what: string): Promise<Result>;
-  /** What may be the reason of a failure: faults of the disk, or that the node stops. */
-  explains(what: 'full' | 'error' | 'closing'): boolean;
+  /** What may be the reason of a failure: faults of the disk, that the node stops, or that others may lead. */
+  explains(what: 'full' | 'error' | 'closing' | 'failover'): boolean;
   trace(line: string): void;
 }
 
@@ -80,8 +84,8 @@ export class Worker {
   }
 
   #connect(): Promise<SimulatedClient> {
-    const { net, address } = this.#surroundings;
-    return this.#answer(SimulatedClient.open(net, address, this.#history.name), 'OPEN');
+    const { net, addresses } = this.#surroundings;
+    return this.#answer(SimulatedClient.open(net, this.#random.pick(addresses), this.#history.name), 'OPEN');
   }
 
   #answer<Result>(work: Promise<Result>, what: string): Promise<Result> {
@@ -104,20 +108,32 @@ export class Worker {
     const full = this.#surroundings.explains('full');
     const broken = this.#surroundings.explains('error');
     const closing = this.#surroundings.explains('closing');
+    const failover = this.#surroundings.explains('failover');
     const expected =
       BUSY.includes(sqliteCode) ||
       sqliteCode === ENDED_BY_NODE ||
       (sqliteCode === FULL && full) ||
       (DOUBTFUL.includes(sqliteCode) && (broken || full)) ||
-      (sqliteCode === NOT_LEADER && (broken || closing));
+      (sqliteCode === NOT_LEADER && (broken || closing)) ||
+      (LEADERSHIP.includes(sqliteCode) && failover);
     if (!expected) throw new Violation(`${this.name}: unexpected failure ${sqliteCode} ${message}`);
-    if (this.#client === undefined) return;
+    if (this.#client === undefined) {
+      await this.#surroundings.sleep(this.#random.below(30));
+      return;
+    }
+    if (LEADERSHIP.includes(sqliteCode) && failover && this.#random.chance(0.8)) {
+      this.#client.close();
+      this.#client = undefined;
+      return;
+    }
     try {
       await this.#answer(this.#client.exec('ROLLBACK'), 'ROLLBACK');
     } catch (failure) {
       // 1: the transaction has ended already, or there was none.
-      if (!(failure instanceof DqliteError) || (failure.sqliteCode ?? 1) !== 1) throw failure;
-      if (failure.sqliteCode === undefined) await this.#failed(failure);
+      if (!(failure instanceof DqliteError)) throw failure;
+      const known = failover ? [1, ...LEADERSHIP] : [1];
+      if (!known.includes(failure.sqliteCode ?? 1)) throw failure;
+      if (failure.sqliteCode !== 1) await this.#failed(failure);
     }
   }
 
@@ -129,9 +145,9 @@ export class Worker {
       place = await this.#answer(decision, what);
     } catch (error) {
       const code = error instanceof DqliteError ? error.sqliteCode : undefined;
-      if (code !== undefined && !DOUBTFUL.includes(code & 0xff) && !DOUBTFUL.includes(code)) {
-        this.#history.refuse(transaction);
-      }
+      // Of a script some statements may have run before this node stopped leading.
+      const isRefused = code === NOT_LEADER ? what !== 'script' : !DOUBTFUL.includes((code ?? 10) & 0xff);
+      if (isRefused) this.#history.refuse(transaction);
       throw error;
     }
     trace(`${this.name} wrote ${transaction.id} at ${place}`);

@@ -224,7 +224,9 @@ export class MixedCluster {
         CATCH_UP_MS,
       );
     } catch (error) {
-      const shown = [...texts].map(([address, text]) => `--- ${address}: ${text.length} characters\n${text.slice(0, 500)}`);
+      const shown = [...texts].map(
+        ([address, text]) => `--- ${address}: ${text.length} characters\n${text.slice(0, 500)}`,
+      );
       throw new Error(`${String(error)}\n${shown.join('\n')}`, { cause: error });
     }
     return [...texts.values()][0]!;
@@ -240,7 +242,7 @@ export class MixedCluster {
     mkdirSync(folder);
     for (const { name, content } of answer.files) {
       writeFileSync(path.join(folder, new TextDecoder().decode(name)), content);
-    };
+    }
     const { code, stdout, stderr } = await run(this.#scope, 'sqlite3', [path.join(folder, database)], {
       input: 'PRAGMA integrity_check;\n.dump\n',
     });
