@@ -140,7 +140,7 @@ export class MixedCluster {
         deadlineMs,
       );
     } catch (error) {
-      throw new Error(`${String(error)}\nlast: ${String(last)}\n${this.#said}`, { cause: last });
+      throw new Error(`${String(error)}\nlast: ${String(last)}\n${this.#said}`, { cause: error });
     }
   }
 
