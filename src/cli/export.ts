@@ -29,7 +29,7 @@ export async function exportCommand(args: string[]): Promise<number> {
   }
   const servers = serversOption(values.servers, USAGE);
   const [database, path] = namedWords(positionals, ['database', 'file'], USAGE);
-  checkOutputPath(path!, USAGE);
+  checkOutputPath(path!);
   const progress = new Progress('exporting');
   try {
     const pages = await exportDatabase({

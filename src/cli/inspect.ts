@@ -40,7 +40,7 @@ export async function inspect(args: string[]): Promise<number> {
       if (values[name] === true) throw new UsageError(`--${name} does not go with --dump`, USAGE);
     }
     const [directory, database, file] = namedWords(positionals, ['dir', 'database', 'file'], USAGE);
-    checkOutputPath(file!, USAGE);
+    checkOutputPath(file!);
     return dump(directory!, database!, file!, values.force === true, values.salvage === true);
   }
   for (const name of ['force', 'salvage'] as const) {

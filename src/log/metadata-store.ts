@@ -85,8 +85,10 @@ export class MetadataStore {
 
   /** Durable when it resolves. One after the other: each goes into the file that does not hold the newest. */
   store(term: Term, vote: ServerId | undefined): Promise<void> {
-    this.#storing = this.#storing.then(() => this.#store(term, vote));
-    return this.#storing;
+    const stored = this.#storing.then(() => this.#store(term, vote));
+    // One that failed does not stand in the way of the next.
+    this.#storing = stored.catch(() => {});
+    return stored;
   }
 
   async #store(term: Term, vote: ServerId | undefined): Promise<void> {
@@ -102,7 +104,7 @@ export class MetadataStore {
   }
 
   async close(): Promise<void> {
-    await this.#storing.catch(() => {});
+    await this.#storing;
     const files = [...this.#open.values()];
     this.#open.clear();
     for (const file of files) await file.close();

@@ -290,6 +290,7 @@ export class Replica implements Replicator {
     const { logger, onEvent } = this.#options;
     switch (output.kind) {
       case 'storeTerm':
+        // In their order: the last one is stored when all are.
         this.#termStored = this.#storeTerm(output.term, output.votedFor);
         return;
       case 'append':
@@ -361,11 +362,8 @@ export class Replica implements Replicator {
     this.#engine.handoverEnded();
   }
 
-  /** One after the other: the log keeps the order of calls. */
   async #storeTerm(term: Term, votedFor: ServerId | undefined): Promise<void> {
-    const before = this.#termStored;
     try {
-      await before;
       await this.#log.storeTermAndVote(term, votedFor);
     } catch (error) {
       this.#fail(error);
