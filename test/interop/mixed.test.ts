@@ -3,9 +3,13 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Client } from '../../src/client/index.ts';
+import type { Request } from '../../src/wire/index.ts';
+import { Connection } from '../support/connection.ts';
 import { freeAddress, MixedCluster } from '../support/mixed-cluster.ts';
 import { needPrograms } from '../support/peers.ts';
+import type { ServedNode } from '../support/serve.ts';
 import { SteadyWriter } from '../support/steady-writer.ts';
+import { within } from '../support/wait.ts';
 
 before(() => needPrograms('dqlite', 'dqlite-demo', 'sqlite3'));
 
@@ -111,4 +115,64 @@ test('beside a C node nothing is made smaller, without it VACUUM does', async t 
   await db.exec('VACUUM');
   assert.ok((await size()) < before);
   await cluster.sameEverywhere('x.db');
+});
+
+test('a leader that was deposed without knowing it does not answer reads', async t => {
+  const cluster = new MixedCluster(t);
+  const { member: ours, proxy } = await cluster.foundBehindProxy();
+  await cluster.join('c');
+  const c = cluster.members[1]!;
+  await cluster.join('c');
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (v)');
+  await db.exec('INSERT INTO t VALUES (1)');
+  await cluster.sameEverywhere('x.db');
+
+  // Past the proxy: what follows is about the other members.
+  const near = (ours.process as ServedNode).address;
+  const reader = await Connection.open(near, 'x.db');
+  assert.deepEqual(await reader.query('SELECT v FROM t'), [[1]]);
+  const witness = await Connection.connect(near);
+  const request: Request = { kind: 'transfer', id: await cluster.idOf(c) };
+
+  // It asks C to take over, and hears nothing of what comes of it.
+  proxy.hold();
+  witness.send(request);
+  const others = await cluster.client('x.db', [c.address]);
+  await others.exec('UPDATE t SET v = 2');
+
+  const outcome = reader.query('SELECT v FROM t').then(
+    rows => `rows ${JSON.stringify(rows)}`,
+    (error: unknown) => String(error),
+  );
+  const asked = await Connection.connect(near);
+  const answer = await asked.call({ kind: 'leader' });
+  assert.ok(answer.kind === 'server' && answer.address === ours.address, 'it believes that it leads');
+  proxy.release();
+  assert.match(await outcome, /not leader/);
+  for (const client of [reader, witness, asked]) client.close();
+  await cluster.sameEverywhere('x.db');
+});
+
+test('beside C nodes there are no leases: a leader that cannot reach them does not answer reads', async t => {
+  const cluster = new MixedCluster(t);
+  const { member: ours, proxy } = await cluster.foundBehindProxy();
+  await cluster.join('c');
+  await cluster.join('c');
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (v)');
+  await cluster.sameEverywhere('x.db');
+  const near = (ours.process as ServedNode).address;
+  const reader = await Connection.open(near, 'x.db');
+  const watcher = await Connection.connect(near);
+  // A lease would still be fresh.
+  for (let i = 0; i < 3; i++) assert.deepEqual(await reader.query('SELECT v FROM t'), []);
+  proxy.hold();
+  let isAnswered = false;
+  const answered = reader.query('SELECT v FROM t').then(() => (isAnswered = true));
+  for (let i = 0; i < 50; i++) await watcher.call({ kind: 'leader' });
+  assert.equal(isAnswered, false);
+  proxy.release();
+  await within(answered, 'the read is answered once others confirm it');
+  for (const client of [reader, watcher]) client.close();
 });

@@ -9,6 +9,7 @@ import { Connection } from './connection.ts';
 import { CNode, dataFolder, FOUNDER_ID } from './peers.ts';
 import { freePort } from './ports.ts';
 import { serve, type ServedNode } from './serve.ts';
+import { StoppableProxy } from './stoppable-proxy.ts';
 import { temporaryDirectory, type Scope } from './temporary.ts';
 import { until } from './wait.ts';
 
@@ -98,9 +99,19 @@ export class MixedCluster {
   }
 
   /** Starts a node of ours in the folder of an address. */
-  serve(id: bigint, address: string): Promise<ServedNode> {
+  serve(id: bigint, address: string, bind: string = address): Promise<ServedNode> {
     const directory = dataFolder(this.base, address);
-    return serve(this.#scope, { directory, id, address, args: this.#args });
+    return serve(this.#scope, { directory, id, address, bind, args: this.#args });
+  }
+
+  /** Founds the cluster with a node of ours that all others, and clients, reach through a proxy. */
+  async foundBehindProxy(): Promise<{ readonly member: Member; readonly proxy: StoppableProxy }> {
+    const address = await freeAddress();
+    const bind = await freeAddress();
+    const proxy = await StoppableProxy.listen(this.#scope, address, bind);
+    const member = new Member('ours', await this.serve(FOUNDER_ID, address, bind), address);
+    this.members.push(member);
+    return { member, proxy };
   }
 
   /** Waits until a server is a voter, in the eyes of the leader. */
