@@ -16,6 +16,7 @@ import { until } from './wait.ts';
 export type Kind = 'c' | 'ours';
 
 /** The timing is that of the C nodes: an election comes 3 to 6 seconds after silence, and may come to nothing. */
+const EXIT_MS = 3000;
 const ELECTION_MS = 30_000;
 const CATCH_UP_MS = 20_000;
 /** C nodes that belong to no cluster yet have other ids. */
@@ -194,7 +195,11 @@ export class MixedCluster {
     try {
       await this.admin.transfer(await this.idOf(to));
     } catch (error) {
-      if (!from.process.child.hasExited) throw error;
+      // Its connections end a little before the end of the process is known.
+      const isDead = until(() => from.process.child.hasExited, 'the end of the node', EXIT_MS);
+      await isDead.catch(() => {
+        throw error;
+      });
     }
     assert.notEqual(await this.leader(), from);
   }
