@@ -92,6 +92,12 @@ async function startOurs(folder: string): Promise<Server> {
   return { child, address };
 }
 
+function newFolder(base: string, name: string): string {
+  const folder = path.join(base, name);
+  mkdirSync(folder);
+  return folder;
+}
+
 function hasProgram(name: string): boolean {
   try {
     execFileSync(name, ['--help'], { stdio: 'ignore' });
@@ -195,16 +201,13 @@ try {
     dqbench = path.join(base, 'dqbench');
     execFileSync('gcc', ['-O2', '-o', dqbench, values.dqbench]);
   }
-  for (const folder of ['ours', 'peer']) mkdirSync(path.join(base, folder));
-  const ours = await startOurs(path.join(base, 'ours'));
-  servers.push(ours);
-  let peer: Server | undefined;
+  const hasPeer = !values['no-peer'] && hasProgram('dqlite-demo');
   if (values['no-peer']) console.error('without a C node, as asked');
-  else if (hasProgram('dqlite-demo')) servers.push((peer = await startPeer(path.join(base, 'peer'))));
-  else
+  else if (!hasPeer) {
     console.error(
       'dqlite-demo is not installed (Debian: apt-get install go-dqlite libdqlite0): measuring our node alone',
     );
+  }
 
   const chosen = CASES.filter(([workload]) => values.only === undefined || values.only.split(',').includes(workload));
   const found = chosen.map(() => ({ ours: [] as LoadResult[], peer: [] as LoadResult[] }));
@@ -212,6 +215,11 @@ try {
   const rawResults: LoadResult[] = [];
   const measuresClient = chosen.some(([workload]) => workload === 'read');
   for (let round = 0; round < rounds; round++) {
+    // New ones in each round: the faster side would otherwise work on an ever larger database.
+    const ours = await startOurs(newFolder(base, `ours-${round}`));
+    servers.push(ours);
+    const peer = hasPeer ? await startPeer(newFolder(base, `peer-${round}`)) : undefined;
+    if (peer !== undefined) servers.push(peer);
     if (measuresClient) {
       console.error(`round ${round + 1}/${rounds}: client, ${CLIENT_CALLERS}`);
       rawResults.push(await load(ours, 'read', Number(CLIENT_CALLERS), undefined));
@@ -223,6 +231,7 @@ try {
       found[index]!.ours.push(await load(ours, workload, connections, dqbench));
       if (peer !== undefined) found[index]!.peer.push(await load(peer, workload, peerConnections, dqbench));
     }
+    for (const server of servers.splice(0)) await stop(server);
   }
   const report: Report = {
     date: new Date().toISOString().slice(0, 10),
@@ -237,7 +246,7 @@ try {
     client: measuresClient ? { ours: medianResult(clientResults), raw: medianResult(rawResults) } : undefined,
     cases: chosen.map(([workload, connections, peerConnections], index): CaseResult => ({
       ...{ workload, connections, peerConnections, ours: medianResult(found[index]!.ours) },
-      peer: peer === undefined ? undefined : medianResult(found[index]!.peer),
+      peer: hasPeer ? medianResult(found[index]!.peer) : undefined,
     })),
   };
   console.log(textReport(report));
