@@ -438,6 +438,7 @@ export class Replica implements Replicator {
         this.#catchUp(commitIndex).then(
           () => {
             this.#applying = false;
+            if (this.#stopped) return;
             this.#guard(() => (this.#installing ? this.#installNow?.() : this.#apply()));
           },
           (error: unknown) => this.#fail(error),
