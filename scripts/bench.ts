@@ -19,11 +19,11 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { freePort } from './bench/cluster.ts';
 import type { LoadResult } from './bench/load.ts';
 import { chart, markdownReport, textReport, type CaseResult, type Report } from './bench/report.ts';
 import type { WorkloadName } from './bench/workloads.ts';
@@ -71,14 +71,6 @@ const run = promisify(execFile);
 interface Server {
   readonly child: ChildProcess;
   readonly address: string;
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise(resolve => server.close(resolve));
-  return port;
 }
 
 async function startOurs(folder: string): Promise<Server> {

@@ -25,7 +25,8 @@ export interface Report {
   readonly client: { readonly ours: LoadResult; readonly raw: LoadResult } | undefined;
 }
 
-const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 });
+const number = (value: number): string =>
+  Number.isNaN(value) ? '' : value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 });
 
 const ratio = ({ ours, peer }: CaseResult): string =>
   peer === undefined || peer.rate === 0 ? '' : `${(ours.rate / peer.rate).toFixed(2)}x`;
