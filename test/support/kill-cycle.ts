@@ -5,7 +5,7 @@ import { SeededRandom } from '../../src/lib/random.ts';
 import { within } from './wait.ts';
 import { Ledger } from './ledger.ts';
 import { serve } from './serve.ts';
-import type { Scope } from './temporary.ts';
+import { temporaryDirectory, type Scope } from './temporary.ts';
 import { Connection } from './connection.ts';
 
 export interface KillOptions {
@@ -18,6 +18,8 @@ export interface KillOptions {
 export interface KillReport {
   /** Of every start, from the process' start to `ready`. */
   readonly startMs: number[];
+  /** The same for empty directories, each measured beside one of them. */
+  readonly emptyStartMs: number[];
   readonly acknowledged: number;
   readonly refused: number;
   readonly doubtful: number;
@@ -55,11 +57,21 @@ export async function killOverAndOver(scope: Scope, options: KillOptions): Promi
   const { directory, kills, seed, writers = 16 } = options;
   const random = new SeededRandom(seed);
   const ledger = new Ledger({ seed, writers, databases: ['first.db', 'second.db'] });
-  const report = { startMs: [] as number[], doubtful: 0, found: 0, inSnapshot: 0, rows: 0 };
+  const report = {
+    startMs: [] as number[],
+    emptyStartMs: [] as number[],
+    doubtful: 0,
+    found: 0,
+    inSnapshot: 0,
+    rows: 0,
+  };
   for (let round = 0; round <= kills; round++) {
     const intoSnapshot = round % 2 === 1;
     const node = await serve(scope, { directory, args: intoSnapshot ? TINY_THRESHOLD : [] });
     report.startMs.push(node.startMs);
+    const empty = await serve(scope, { directory: temporaryDirectory(scope) });
+    report.emptyStartMs.push(empty.startMs);
+    await empty.kill();
     if (round === 0) {
       await ledger.createTables(node.address);
       await addBallast(node.address, ledger.databases[0]!);
