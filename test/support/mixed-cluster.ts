@@ -99,7 +99,7 @@ export class MixedCluster {
   }
 
   /** Starts a node of ours in the folder of an address. */
-  serve(id: bigint, address: string, bind: string = address): Promise<ServedNode> {
+  private serve(id: bigint, address: string, bind: string = address): Promise<ServedNode> {
     const directory = dataFolder(this.base, address);
     return serve(this.#scope, { directory, id, address, bind, args: this.#args });
   }
@@ -215,6 +215,30 @@ export class MixedCluster {
     this.members.splice(this.members.indexOf(member), 1);
   }
 
+  /** Ends a member's process and lets the other kind of node go on with its directory. */
+  async exchange(member: Member): Promise<Member> {
+    const servers = await this.admin.servers();
+    const self = servers.find(({ address }) => address === member.address)!;
+    await this.kill(member);
+    const { id, address } = self;
+    let process: CNode | ServedNode;
+    if (member.kind === 'c') {
+      process = await this.serve(id, address);
+    } else {
+      const folder = dataFolder(this.base, address);
+      const roles = ['voter', 'standby', 'spare'];
+      const list = servers.map(
+        one => `- Address: ${one.address}\n  ID: ${one.id}\n  Role: ${roles.indexOf(one.role)}\n`,
+      );
+      writeFileSync(path.join(folder, 'info.yaml'), `Address: ${address}\nID: ${id}\nRole: 0\n`);
+      writeFileSync(path.join(folder, 'cluster.yaml'), list.join(''));
+      process = await CNode.join(this.#scope, this.base, address);
+    }
+    const successor = new Member(member.kind === 'c' ? 'ours' : 'c', process, address);
+    this.members.push(successor);
+    return successor;
+  }
+
   /** A client that looks for the leader among the members of this moment. */
   async client(database: string, servers: readonly string[] = this.addresses): Promise<Client> {
     const db = await connect({ servers, database, acquireTimeoutMs: ELECTION_MS });
@@ -235,7 +259,9 @@ export class MixedCluster {
         CATCH_UP_MS,
       );
     } catch (error) {
-      const shown = [...texts].map(([address, text]) => `--- ${address}: ${text.length} characters\n${text.slice(0, 500)}`);
+      const shown = [...texts].map(
+        ([address, text]) => `--- ${address}: ${text.length} characters\n${text.slice(0, 500)}`,
+      );
       throw new Error(`${String(error)}\n${shown.join('\n')}`, { cause: error });
     }
     return [...texts.values()][0]!;
@@ -251,7 +277,7 @@ export class MixedCluster {
     mkdirSync(folder);
     for (const { name, content } of answer.files) {
       writeFileSync(path.join(folder, new TextDecoder().decode(name)), content);
-    };
+    }
     const { code, stdout, stderr } = await run(this.#scope, 'sqlite3', [path.join(folder, database)], {
       input: 'PRAGMA integrity_check;\n.dump\n',
     });
