@@ -231,6 +231,7 @@ test("Debian's shell administrates a cluster of ours", async t => {
   const db = await cluster.client('x.db');
   await db.exec(NOTE);
   await write(db, 'one');
+  await cluster.sameEverywhere('x.db');
   const folder = temporaryDirectory(t);
   const shell = async (...commands: string[]): Promise<string> => {
     const input = commands.map(line => `${line}\n`).join('');
@@ -246,7 +247,7 @@ test("Debian's shell administrates a cluster of ours", async t => {
   const { weight } = await cluster.admin.describe(second!.address);
   assert.equal(weight, 7n);
   assert.match(await shell(`.describe ${second!.address}`), /7/);
-  await shell(`.dump ${second!.address}`);
+  await shell(`.dump ${second!.address} x.db`);
   const { stdout } = await run(t, 'sqlite3', [path.join(folder, 'x.db'), 'SELECT text FROM note']);
   assert.equal(stdout.trim(), 'one');
   await shell(`.remove ${c!.address}`);

@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { administer, connect, DqliteError, type Client, type Cluster } from '../../src/client/index.ts';
 import { run } from './child.ts';
-import { Connection } from './connection.ts';
+import { Connection, Failure } from './connection.ts';
 import { CNode, dataFolder, FOUNDER_ID } from './peers.ts';
 import { freePort } from './ports.ts';
 import { serve, type ServedNode } from './serve.ts';
@@ -142,7 +142,8 @@ export class MixedCluster {
           try {
             return await isSo();
           } catch (error) {
-            if (!(error instanceof DqliteError)) throw error;
+            // A member that lags may not have the database yet.
+            if (!(error instanceof DqliteError || error instanceof Failure)) throw error;
             last = error;
             return false;
           }
@@ -151,7 +152,7 @@ export class MixedCluster {
         deadlineMs,
       );
     } catch (error) {
-      throw new Error(`${String(error)}\nlast: ${String(last)}\n${this.#said}`, { cause: last });
+      throw new Error(`${String(error)}\nlast: ${String(last)}\n${this.#said}`, { cause: error });
     }
   }
 
