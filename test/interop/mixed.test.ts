@@ -1,14 +1,17 @@
 /** Clusters of C nodes and nodes of ours: whoever leads, whoever joins, all hold the same. */
 
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { before, test } from 'node:test';
 import type { Client } from '../../src/client/index.ts';
 import type { Request } from '../../src/wire/index.ts';
+import { run } from '../support/child.ts';
 import { Connection } from '../support/connection.ts';
 import { freeAddress, MixedCluster } from '../support/mixed-cluster.ts';
-import { needPrograms } from '../support/peers.ts';
+import { dqliteShell, needPrograms } from '../support/peers.ts';
 import type { ServedNode } from '../support/serve.ts';
 import { SteadyWriter } from '../support/steady-writer.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 import { within } from '../support/wait.ts';
 
 before(() => needPrograms('dqlite', 'dqlite-demo', 'sqlite3'));
@@ -22,6 +25,8 @@ async function noted(db: Client): Promise<unknown[]> {
   return (await db.query<{ text: string }>('SELECT text FROM note ORDER BY id')).map(({ text }) => text);
 }
 
+/** Small, so that members that come later need one. */
+const SNAPSHOTS = ['--snapshot-threshold', '32', '--snapshot-trailing', '16'];
 const NOTE = 'CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT)';
 
 test('two C nodes and one of ours: leadership there and back, by transfer and by kill -9', async t => {
@@ -175,4 +180,82 @@ test('beside C nodes there are no leases: a leader that cannot reach them does n
   proxy.release();
   await within(answered, 'the read is answered once others confirm it');
   for (const client of [reader, watcher]) client.close();
+});
+
+test('snapshots are installed, C -> ours and ours -> C', async t => {
+  const theirs = await MixedCluster.start(t, ['c']);
+  const db = await theirs.client('x.db');
+  await db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
+  // They take a snapshot every 1024 entries.
+  for (let row = 0; row < 1100; row++) await db.exec('INSERT INTO t (v) VALUES (?)', [`row ${row}`]);
+  const ours = await theirs.join('ours');
+  await db.exec("INSERT INTO t (v) VALUES ('later')");
+  assert.match(await theirs.sameEverywhere('x.db'), /'row 1099'[^]*'later'/);
+  assert.match(ours.process.child.stderr, /the snapshot of another node is installed/);
+
+  const cluster = await MixedCluster.start(t, ['ours'], SNAPSHOTS);
+  const leader = cluster.members[0]!;
+  const other = await cluster.client('x.db');
+  await other.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
+  for (let row = 0; row < 200; row++) await other.exec('INSERT INTO t (v) VALUES (?)', [`row ${row}`]);
+  await cluster.join('c');
+  await other.exec("INSERT INTO t (v) VALUES ('later')");
+  assert.match(await cluster.sameEverywhere('x.db'), /'row 199'[^]*'later'/);
+  assert.match(leader.process.child.stderr, /a snapshot is being sent/);
+});
+
+test('in a cluster, a C node goes on with a directory of ours, and ours with one of C', async t => {
+  const cluster = await MixedCluster.start(t, ['ours', 'c', 'ours'], SNAPSHOTS);
+  const [, c, second] = cluster.members;
+  const db = await cluster.client('x.db');
+  await db.exec(NOTE);
+  for (let row = 0; row < 40; row++) await write(db, `before ${row}`);
+  const nowC = await cluster.exchange(second!);
+  await write(db, 'between');
+  await cluster.sameEverywhere('x.db');
+  const nowOurs = await cluster.exchange(c!);
+  await write(db, 'after');
+  await cluster.sameEverywhere('x.db');
+  // Both are whole members: they lead as well.
+  await cluster.transfer(nowC);
+  await write(db, 'C leads');
+  await cluster.transfer(nowOurs);
+  await write(db, 'ours leads');
+  assert.equal((await noted(db)).length, 44);
+  await cluster.sameEverywhere('x.db');
+});
+
+test("Debian's shell administrates a cluster of ours", async t => {
+  const cluster = await MixedCluster.start(t, ['ours', 'ours', 'c']);
+  const [first, second, c] = cluster.members;
+  const db = await cluster.client('x.db');
+  await db.exec(NOTE);
+  await write(db, 'one');
+  await cluster.sameEverywhere('x.db');
+  const folder = temporaryDirectory(t);
+  const shell = async (...commands: string[]): Promise<string> => {
+    const input = commands.map(line => `${line}\n`).join('');
+    const { code, stdout, stderr } = await dqliteShell(t, ['-s', cluster.addresses.join(','), 'x.db'], input, folder);
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stdout, /Error/);
+    return stdout.replaceAll('dqlite> ', '').trim();
+  };
+  assert.equal(await shell('.leader'), first!.address);
+  const servers = await shell('.cluster');
+  for (const { address } of cluster.members) assert.match(servers, new RegExp(`\\|${address}\\|voter`));
+  await shell(`.weight ${second!.address} 7`);
+  const { weight } = await cluster.admin.describe(second!.address);
+  assert.equal(weight, 7n);
+  assert.match(await shell(`.describe ${second!.address}`), /7/);
+  await shell(`.dump ${second!.address} x.db`);
+  const { stdout } = await run(t, 'sqlite3', [path.join(folder, 'x.db'), 'SELECT text FROM note']);
+  assert.equal(stdout.trim(), 'one');
+  await shell(`.remove ${c!.address}`);
+  assert.deepEqual(
+    (await cluster.admin.servers()).map(({ address }) => address).sort(),
+    [first!.address, second!.address].sort(),
+  );
+  await cluster.kill(c!);
+  await write(db, 'two');
+  await cluster.sameEverywhere('x.db');
 });

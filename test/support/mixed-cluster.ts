@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { administer, connect, DqliteError, type Client, type Cluster } from '../../src/client/index.ts';
 import { run } from './child.ts';
-import { Connection } from './connection.ts';
+import { Connection, Failure } from './connection.ts';
 import { CNode, dataFolder, FOUNDER_ID } from './peers.ts';
 import { freePort } from './ports.ts';
 import { serve, type ServedNode } from './serve.ts';
@@ -16,9 +16,9 @@ import { until } from './wait.ts';
 export type Kind = 'c' | 'ours';
 
 /** The timing is that of the C nodes: an election comes 3 to 6 seconds after silence, and may come to nothing. */
-const EXIT_MS = 3000;
 const ELECTION_MS = 30_000;
 const CATCH_UP_MS = 20_000;
+const CRASH_MS = 5000;
 /** C nodes that belong to no cluster yet have other ids. */
 const FIRST_ID = 1001n;
 
@@ -100,7 +100,7 @@ export class MixedCluster {
   }
 
   /** Starts a node of ours in the folder of an address. */
-  serve(id: bigint, address: string, bind: string = address): Promise<ServedNode> {
+  private serve(id: bigint, address: string, bind: string = address): Promise<ServedNode> {
     const directory = dataFolder(this.base, address);
     return serve(this.#scope, { directory, id, address, bind, args: this.#args });
   }
@@ -143,7 +143,8 @@ export class MixedCluster {
           try {
             return await isSo();
           } catch (error) {
-            if (!(error instanceof DqliteError)) throw error;
+            // A member that lags may not have the database yet.
+            if (!(error instanceof DqliteError || error instanceof Failure)) throw error;
             last = error;
             return false;
           }
@@ -195,11 +196,11 @@ export class MixedCluster {
     try {
       await this.admin.transfer(await this.idOf(to));
     } catch (error) {
-      // Its connections end a little before the end of the process is known.
-      const isDead = until(() => from.process.child.hasExited, 'the end of the node', EXIT_MS);
-      await isDead.catch(() => {
-        throw error;
-      });
+      // The connection is lost a little before the end of the process is known.
+      const isLost = error instanceof DqliteError && error.code === 'CONNECTION';
+      if (from.kind !== 'c' || !isLost) throw error;
+      const { signal } = await from.process.child.end(CRASH_MS);
+      assert.equal(signal, 'SIGSEGV');
     }
     assert.notEqual(await this.leader(), from);
   }
@@ -218,6 +219,30 @@ export class MixedCluster {
   async kill(member: Member): Promise<void> {
     await member.process.kill();
     this.members.splice(this.members.indexOf(member), 1);
+  }
+
+  /** Ends a member's process and lets the other kind of node go on with its directory. */
+  async exchange(member: Member): Promise<Member> {
+    const servers = await this.admin.servers();
+    const self = servers.find(({ address }) => address === member.address)!;
+    await this.kill(member);
+    const { id, address } = self;
+    let process: CNode | ServedNode;
+    if (member.kind === 'c') {
+      process = await this.serve(id, address);
+    } else {
+      const folder = dataFolder(this.base, address);
+      const roles = ['voter', 'standby', 'spare'];
+      const list = servers.map(
+        one => `- Address: ${one.address}\n  ID: ${one.id}\n  Role: ${roles.indexOf(one.role)}\n`,
+      );
+      writeFileSync(path.join(folder, 'info.yaml'), `Address: ${address}\nID: ${id}\nRole: 0\n`);
+      writeFileSync(path.join(folder, 'cluster.yaml'), list.join(''));
+      process = await CNode.join(this.#scope, this.base, address);
+    }
+    const successor = new Member(member.kind === 'c' ? 'ours' : 'c', process, address);
+    this.members.push(successor);
+    return successor;
   }
 
   /** A client that looks for the leader among the members of this moment. */
