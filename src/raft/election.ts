@@ -3,7 +3,7 @@
  *
  * A candidate first asks whether it would be elected, changing nothing, and every time that its patience ends it asks
  * again (design rule 21). Who has a leader refuses, and so does who has just started: it may have promised its leader
- * to refuse before (design rule 4). Only an election that the leader asked for itself overrides that.
+ * to refuse before, itself like anybody else (design rule 4). Only an election that the leader asked for itself overrides that.
  */
 
 import { SeededRandom } from '../lib/random.ts';
@@ -43,6 +43,9 @@ export class Election {
     // The founder of a cluster leads term 1 without an election, as in C. In any other term somebody else may have
     // led, even if the configuration names only this node now, and two leaders of one term must not be.
     if (configurations.currentIndex <= 1 && core.term <= 1) this.#transitions.becomeLeader();
+    // If the change that left it alone is not known to be committed, the leader that it takes the vote from may lead
+    // still, with a lease that this node gave: that binds its own vote too. Who saw it committed has stepped down.
+    else if (configurations.isChanging) this.#timeoutMs = core.settings.electionTimeoutMs;
     else this.#vote(false);
   }
 
