@@ -13,7 +13,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { connect, DqliteError } from '../src/client/index.ts';
-import { NodeProcess, startCluster } from './bench/cluster.ts';
+import { startCluster, type NodeProcess } from './bench/cluster.ts';
 
 const { values } = parseArgs({
   options: { trials: { type: 'string', default: '20' }, 'latency-ms': { type: 'string', default: '20' } },
