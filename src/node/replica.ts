@@ -428,7 +428,7 @@ export class Replica implements Replicator {
 
   /** Applies what is committed, in order, as far as it is in memory; the rest is read back from the disk. */
   #apply(): void {
-    if (this.#applying || this.#installing) return;
+    if (this.#applying || this.#installing || this.#stopped) return;
     this.#applying = true;
     const { commitIndex, log } = this.#raft;
     while (this.#applied < commitIndex) {

@@ -126,3 +126,18 @@ test('a leader without followers steps down; what it could not commit is undone 
   assert.equal(await reader.value(COUNT), 2);
   for (const connection of [writer, reader, open]) connection.close();
 });
+
+test('a follower that is stopped while it catches up from its disk ends at once', async t => {
+  const cluster = await TestCluster.start(t, 3);
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (bytes)');
+  for (let i = 0; i < 12; i++) await db.exec('INSERT INTO t VALUES (randomblob(1000000))');
+  await cluster.same('x.db');
+  const follower = await cluster.follower();
+  await follower.stop();
+  await follower.start();
+  await until(() => follower.node.metrics().commitIndex > 0, 'it knows what is committed');
+  await follower.stop();
+  await follower.start();
+  await cluster.same('x.db');
+});
