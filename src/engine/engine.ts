@@ -141,6 +141,8 @@ export class Engine implements DatabaseOwner {
     this.#state = 'following';
     this.#undo(proposed, notLeader);
     for (const database of this.#databases.values()) {
+      // Before the sessions go: the lock of one must not pass to another that would still execute.
+      for (const waiter of database.lock.reset()) waiter.expired();
       for (const session of database.sessions) session.forget(notLeader());
     }
     this.#wake();

@@ -1,5 +1,6 @@
 /** The write lock: first come, first served, no busy error before the deadline, upgrades (wire spec section 5.5, design rules 8 and 11). */
 
+import { SqliteError } from '../../src/sqlite/index.ts';
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { fails, requests, type Connection } from '../support/connection.ts';
@@ -325,4 +326,19 @@ test('writes that change nothing, sent ahead, are answered although nothing is e
   const answers = Array.from({ length: 50 }, (_, i) => connection.execPrepared(statement, i));
   for (const { changes } of await Promise.all(answers)) assert.equal(changes, 0);
   assert.equal(server.database('nothing changes').lock.owner, undefined);
+});
+
+test('a lock whose owner goes with the leadership passes to nobody', async () => {
+  const own = await TestNode.start();
+  const [holder, client] = await own.connectMany('deposed', 2);
+  await holder!.exec('CREATE TABLE t (a); BEGIN IMMEDIATE');
+  const waiting = fails(client!.exec('INSERT INTO t VALUES (1)'), 10250, 'not leader');
+  await own.queued('deposed', 1);
+  own.engine.stopLeading(() => new SqliteError(10506, 'leadership lost'));
+  await waiting;
+  const { store } = own.database('deposed');
+  assert.equal(store.newest, store.committed, 'nothing is executed by a node that does not lead');
+  own.engine.electionWon();
+  own.engine.startLeading();
+  await own.close();
 });
