@@ -139,6 +139,8 @@ export class Replica implements Replicator {
 
   start(): void {
     this.#step({ kind: 'start' });
+    // The only voter will lead, if only after a while: requests wait for that, and so does `ready`.
+    if (this.#raft.isOnlyVoter && this.#raft.role === 'follower') this.#engine.electionWon();
     this.#tick();
   }
 
@@ -336,6 +338,7 @@ export class Replica implements Replicator {
         onEvent({ kind: 'role', role: output.role, term: output.term });
         return;
       case 'leaderChanged':
+        if (output.leader !== undefined && output.leader.id !== this.#raft.id) this.#stopLeading();
         onEvent({ kind: 'leader', leader: output.leader });
         return;
       case 'configurationChanged': {

@@ -45,7 +45,7 @@ export class Election {
     if (configurations.currentIndex <= 1 && core.term <= 1) this.#transitions.becomeLeader();
     // If the change that left it alone is not known to be committed, the leader that it takes the vote from may lead
     // still, with a lease that this node gave: that binds its own vote too. Who saw it committed has stepped down.
-    else if (configurations.isChanging) this.#timeoutMs = core.settings.electionTimeoutMs;
+    else if (configurations.isChanging && core.settings.leases) this.#timeoutMs = core.settings.electionTimeoutMs;
     else this.#vote(false);
   }
 
