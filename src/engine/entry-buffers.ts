@@ -5,11 +5,12 @@
 
 /** Bytes kept for reuse. */
 const MAX_SPARE_BYTES = 32 * 1024 * 1024;
-const GRANULARITY = 64 * 1024;
+const MIN_GRANULARITY = 4096;
 
 export class EntryBuffers {
   readonly #spare: ArrayBuffer[] = [];
-  readonly #lent = new Set<ArrayBuffer>();
+  /** Weak: an entry that other nodes may have to be sent is not given back, and goes when the log lets go of it. */
+  readonly #lent = new WeakSet<ArrayBuffer>();
   #spareBytes = 0;
 
   /** `size` bytes with undefined content. */
@@ -21,7 +22,7 @@ export class EntryBuffers {
     }
     let buffer: ArrayBuffer;
     if (best === -1) {
-      buffer = new ArrayBuffer(Math.ceil(size / GRANULARITY) * GRANULARITY);
+      buffer = new ArrayBuffer(capacityFor(size));
     } else {
       buffer = this.#spare[best]!;
       this.#spare.splice(best, 1);
@@ -39,4 +40,10 @@ export class EntryBuffers {
     this.#spare.push(buffer);
     this.#spareBytes += buffer.byteLength;
   }
+}
+
+/** A few sizes, so that buffers fit again; at most a quarter is left over, for the log counts what is used. */
+function capacityFor(size: number): number {
+  const granularity = Math.max(MIN_GRANULARITY, 2 ** Math.floor(Math.log2(size)) / 4);
+  return Math.ceil(size / granularity) * granularity;
 }

@@ -85,7 +85,8 @@ export class Worker {
 
   #connect(): Promise<SimulatedClient> {
     const { net, addresses } = this.#surroundings;
-    return this.#answer(SimulatedClient.open(net, this.#random.pick(addresses), this.#history.name), 'OPEN');
+    const address = addresses.length === 1 ? addresses[0]! : this.#random.pick(addresses);
+    return this.#answer(SimulatedClient.open(net, address, this.#history.name), 'OPEN');
   }
 
   #answer<Result>(work: Promise<Result>, what: string): Promise<Result> {
