@@ -20,10 +20,11 @@ const WARM_UP_ROUNDS = 3;
 /** What the JavaScript heap and buffers outside of it may have more than after the warm-up. */
 const MAX_GROWTH = 32 * MIB;
 /** No answer to the good client takes longer, whatever the others do. */
-const MAX_LATENCY_MS = defaultEngineOptions.maxStepMs;
 const CONTROL = 'control';
 /** Short: endless statements are frequent here. */
 const MAX_STEP_MS = 50;
+/** What a request may wait for: a step of each hostile client that is served before, and a machine that is busy. */
+const MAX_LATENCY_MS = defaultEngineOptions.maxStepMs + CLIENTS_PER_ROUND * MAX_STEP_MS;
 
 export interface FuzzReport {
   readonly rounds: number;
