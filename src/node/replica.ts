@@ -202,16 +202,23 @@ export class Replica implements Replicator {
   }
 
   received(from: Peer, message: Exclude<Message, InstallSnapshot>): void {
+    if (this.#isStranger(from)) return;
     this.#guard(() => this.#step({ kind: 'received', from, message }));
   }
 
   snapshotOffered(from: Peer, message: InstallSnapshot, size: number): SnapshotReceiver | undefined {
+    if (this.#isStranger(from)) return undefined;
     this.#wanted = false;
     this.#guard(() => this.#step({ kind: 'snapshotOffered', from, message }));
     if (!this.#wanted) return undefined;
     const fields = { from: from.address, index: message.lastIndex, bytes: size };
     this.#options.logger.info(fields, 'a snapshot is being received');
     return this.#incoming.receive(from, message, size);
+  }
+
+  /** Nobody but members has anything to say to the only voter: anybody can send CONNECT, and would depose it. */
+  #isStranger({ id }: Peer): boolean {
+    return this.#raft.isOnlyVoter && !this.#raft.configuration.servers.some(server => server.id === id);
   }
 
   unreachable(peer: ServerId): void {
