@@ -221,8 +221,11 @@ function conformance(subjectOf: () => Subject): void {
       let taken = true;
       for (let i = 0; taken; i++) {
         sent.push(bytesOf(size, i % 7));
-        taken = client.send(sent[i]!);
-        assert.equal(client.connection.pendingBytes > 0, !taken);
+        const memory = Buffer.from(sent[i]!);
+        client.events.length = 0;
+        taken = client.send(memory);
+        if (taken) memory.fill(0xff);
+        else assert.ok(client.connection.pendingBytes > 0);
         // Let the world go round now and then: the kernel moves bytes to the receiver.
         if (i % 64 === 0) await turn();
         assert.ok(i * size < 100_000_000, 'it must end');

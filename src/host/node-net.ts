@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { DqliteError } from '../lib/errors.ts';
 import { parseAddress, type ParsedAddress } from './address.ts';
+import { Outbox, type OutboxMember } from './outbox.ts';
 import type { Connection, ConnectionHandlers, Listener, Net } from './types.ts';
 
 /**
@@ -15,9 +16,12 @@ const BACKLOG = 4096;
 const ABSTRACT_NAME_SIZE = 107;
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
 
-class NodeConnection implements Connection {
+class NodeConnection implements Connection, OutboxMember {
   readonly peer: string;
   readonly #socket: net.Socket;
+  readonly #outbox: Outbox;
+  /** Bytes in the outbox. */
+  #waitingBytes = 0;
   #isHeld = false;
   #drained: () => void = () => {};
   /** Node's own drain event comes only after a write beyond its high-water mark. */
@@ -27,9 +31,10 @@ class NodeConnection implements Connection {
     this.#drained();
   };
 
-  constructor(socket: net.Socket, peer: string) {
+  constructor(socket: net.Socket, peer: string, outbox: Outbox) {
     this.#socket = socket;
     this.peer = peer;
+    this.#outbox = outbox;
   }
 
   attach(handlers: ConnectionHandlers): void {
@@ -45,15 +50,31 @@ class NodeConnection implements Connection {
   }
 
   get pendingBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#waitingBytes;
   }
 
   send(bytes: Uint8Array): boolean {
+    if (this.#socket.destroyed) return true;
+    if (!this.#isHeld && this.#outbox.accepts(bytes.length)) {
+      this.#outbox.add(this, bytes); // first: it may have to hand over what waits
+      this.#waitingBytes += bytes.length;
+      return true;
+    }
+    if (this.#waitingBytes > 0) this.#outbox.flush();
+    return this.writeNow(bytes);
+  }
+
+  writeNow(bytes: Uint8Array): boolean {
+    this.#waitingBytes = 0;
     if (this.#socket.destroyed) return true;
     this.#socket.write(bytes, this.#written);
     // libuv writes at once what the kernel takes; then the memory is free again.
     if (this.#socket.writableLength > 0) this.#isHeld = true;
     return !this.#isHeld;
+  }
+
+  turnEnded(): void {
+    if (!this.#isHeld && this.#waitingBytes === 0 && !this.#socket.destroyed) this.#drained();
   }
 
   pause(): void {
@@ -65,20 +86,24 @@ class NodeConnection implements Connection {
   }
 
   end(): void {
+    if (this.#waitingBytes > 0) this.#outbox.flush();
     this.#socket.end();
   }
 
   destroy(): void {
+    if (this.#waitingBytes > 0) this.#outbox.flush();
     this.#socket.destroy();
   }
 }
 
 export class NodeNet implements Net {
+  readonly #outbox = new Outbox();
+
   listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
     const target = socketTarget(parseAddress(address), address);
     // allowHalfOpen: a client that has sent its last request may close its side and still read the answers.
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, socket => {
-      const connection = new NodeConnection(socket, peerOf(socket));
+      const connection = new NodeConnection(socket, peerOf(socket), this.#outbox);
       connection.attach(accept(connection));
     });
     return new Promise((resolve, reject) => {
@@ -120,12 +145,16 @@ export class NodeNet implements Net {
         socket.setTimeout(0);
         socket.removeListener('error', fail);
         resolve(handlers => {
-          const connection = new NodeConnection(socket, address);
+          const connection = new NodeConnection(socket, address, this.#outbox);
           connection.attach(handlers);
           return connection;
         });
       });
     });
+  }
+
+  flush(): void {
+    this.#outbox.flush();
   }
 }
 

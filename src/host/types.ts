@@ -88,8 +88,8 @@ export interface Connection {
   /** Bytes that were accepted but not yet taken by the operating system. */
   readonly pendingBytes: number;
   /**
-   * Sends bytes. True: the operating system took all, the caller may use the memory again. False: the connection
-   * keeps the memory until `drained`.
+   * Sends bytes, now or at the end of this turn of the loop. True: the caller may use the memory again. False: the
+   * connection keeps the memory until `drained`.
    */
   send(bytes: Uint8Array): boolean;
   /** Stops and restarts the `received` events; what was read before may still arrive. */
@@ -123,6 +123,8 @@ export interface Net {
   /** `host:port` (port 0: any), or `@name` for a Linux abstract socket (`@`: any). Rejects with DqliteError. */
   listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener>;
   connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection>;
+  /** Hands over now what connections were given to send; otherwise that happens at the end of this turn of the loop. */
+  flush(): void;
 }
 
 /** Where log records go. Five methods, as pino has them; silent by default. */

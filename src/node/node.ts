@@ -155,6 +155,7 @@ export class Node {
       logger,
       ...timing(options),
       peers: makePeers,
+      flush: () => host.net.flush(),
       onEvent: event => events.emit(event),
       snapshotThreshold: options.snapshotThreshold ?? 0,
       snapshotTrailing: options.snapshotTrailing ?? DEFAULT_TRAILING,

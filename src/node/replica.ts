@@ -42,6 +42,8 @@ export interface ReplicaOptions {
   readonly snapshotTrailing: number;
   /** The connections to the other members; what they send comes back by `received` and its neighbours. */
   readonly peers: (replica: Replica) => Peers;
+  /** Hands over to the network what was sent: others wait for it. */
+  readonly flush: () => void;
   readonly onEvent: (event: ReplicaEvent) => void;
   /** An error that this node cannot go on with. */
   readonly failed: (error: unknown) => void;
@@ -293,6 +295,7 @@ export class Replica implements Replicator {
     } finally {
       this.#carrying = false;
     }
+    this.#options.flush();
   }
 
   #carryOut(output: Output): void {

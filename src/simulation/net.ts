@@ -50,6 +50,8 @@ export class SimulatedNet implements Net, Owner {
     };
   }
 
+  flush(): void {}
+
   async connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
     const key = this.#key(parseAddress(address));
     const network = this.#network;

@@ -97,6 +97,10 @@ class CuttableNet implements Net {
     return this.#net.listen(...list);
   }
 
+  flush(): void {
+    this.#net.flush();
+  }
+
   async connect(address: string, timeoutMs: number): ReturnType<Net['connect']> {
     const refused = (): DqliteError => new DqliteError('CONNECTION', `${address} is cut off`);
     if (this.#cut.has(address)) throw refused();

@@ -197,6 +197,10 @@ export class WatchedNet implements Net {
     });
   }
 
+  flush(): void {
+    this.#net.flush();
+  }
+
   connect(address: string, timeoutMs: number): ReturnType<Net['connect']> {
     return this.#net.connect(address, timeoutMs);
   }
