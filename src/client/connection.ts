@@ -40,6 +40,8 @@ export class ServerConnection implements ConnectionHandlers {
   readonly #receivers = new Queue<Receiver>();
   #error: DqliteError | undefined = undefined;
   #isPaused = false;
+  /** All that has arrived. */
+  receivedBytes = 0;
   /** Called once when it breaks or is closed. */
   onBroken: (() => void) | undefined = undefined;
 
@@ -55,6 +57,11 @@ export class ServerConnection implements ConnectionHandlers {
     opened.writer.uint64(protocolVersion.current);
     opened.#flush();
     return opened;
+  }
+
+  /** The server has something to say, and nothing keeps it from that. */
+  get awaitsAnswer(): boolean {
+    return this.#receivers.length > 0 && !this.#isPaused && this.#error === undefined;
   }
 
   /** Why nothing can be sent any more. */
@@ -121,6 +128,7 @@ export class ServerConnection implements ConnectionHandlers {
   }
 
   received(bytes: Uint8Array): void {
+    this.receivedBytes += bytes.length;
     if (this.#error !== undefined) return;
     this.#parser.push(bytes);
     try {

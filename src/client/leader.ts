@@ -4,9 +4,13 @@
  */
 
 import type { ClientHost } from './host.ts';
-import { DqliteError, messageOf } from '../lib/errors.ts';
+import { DqliteError } from '../lib/errors.ts';
 import { ServerConnection } from './connection.ts';
 import type { Channels } from './events.ts';
+import { searchLeader, type LeaderAnswer } from './leader-search.ts';
+
+/** Whoever led last is asked alone for this long. */
+const HEAD_START_MS = 250;
 
 export class LeaderFinder {
   readonly #host: ClientHost;
@@ -40,33 +44,65 @@ export class LeaderFinder {
   /** A connection to the leader. Rejects with DqliteError NO_LEADER, which lists each server's answer. */
   async connect(): Promise<ServerConnection> {
     const leader = this.#leader;
+    let late: Promise<LeaderAnswer> | undefined;
     if (leader !== undefined) {
-      try {
-        const { connection } = await this.#ask(leader);
-        if (connection !== undefined) return connection;
-      } catch {
-        // The search that follows will ask it again, and list its answer.
-      }
+      const asked = this.#ask(leader);
+      const answer = await this.#headStart(asked);
+      if (answer === 'late') late = asked;
+      else if (answer?.connection !== undefined) return answer.connection;
       this.forget(leader);
     }
     if (this.#search !== undefined) {
       // One search serves all who wait; its connection belongs to the one who began it.
+      late?.then(
+        ({ connection }) => connection?.close(),
+        () => {},
+      );
       const { address } = await this.#search;
       const { connection } = await this.#ask(address);
       if (connection !== undefined) return connection;
       this.forget(address);
+      late = undefined;
     }
-    const search = this.#askAll();
+    return this.#searchFor(address => {
+      const asked = address === leader ? late : undefined;
+      late = asked === undefined ? late : undefined;
+      return asked ?? this.#ask(address);
+    });
+  }
+
+  /** Asks all servers. Rejects as `connect` does. */
+  search(): Promise<ServerConnection> {
+    return this.#searchFor(address => this.#ask(address));
+  }
+
+  async #searchFor(ask: (address: string) => Promise<LeaderAnswer>): Promise<ServerConnection> {
+    const search = searchLeader(this.#host.clock, new Set([...this.#servers, ...this.#learned]), ask);
     this.#search = search;
     try {
-      return await search;
+      const connection = await search;
+      this.#found(connection);
+      return connection;
     } finally {
       if (this.#search === search) this.#search = undefined;
     }
   }
 
+  /** The answer of whoever led last; nothing if it could not be asked. `late`: it may hang. */
+  #headStart(asked: Promise<LeaderAnswer>): Promise<LeaderAnswer | 'late' | undefined> {
+    return new Promise(resolve => {
+      const timer = this.#host.clock.setTimer(HEAD_START_MS, () => resolve('late'));
+      const answered = (answer: LeaderAnswer | undefined): void => {
+        timer.cancel();
+        resolve(answer);
+      };
+      // The search that follows will ask it again, and list its answer.
+      asked.then(answered, () => answered(undefined));
+    });
+  }
+
   /** Opens a connection and asks who leads: itself, then the connection stays, or another. */
-  async #ask(address: string): Promise<{ readonly leader: string; readonly connection?: ServerConnection }> {
+  async #ask(address: string): Promise<LeaderAnswer> {
     const { net, clock } = this.#host;
     const connection = await ServerConnection.open(net, address, this.#timeoutMs);
     const timer = clock.setTimer(this.#timeoutMs, () =>
@@ -86,42 +122,6 @@ export class LeaderFinder {
     }
   }
 
-  #askAll(): Promise<ServerConnection> {
-    return new Promise((resolve, reject) => {
-      const answers = new Map<string, string>();
-      let winner: ServerConnection | undefined;
-      const ask = (address: string): void => {
-        if (answers.has(address)) return;
-        answers.set(address, `${address} has not answered`);
-        this.#ask(address).then(
-          ({ leader, connection }) => {
-            answers.set(address, leader === '' ? `${address} knows no leader` : `${address} names ${leader}`);
-            if (connection === undefined) {
-              if (leader !== '') ask(leader);
-            } else if (winner === undefined) {
-              winner = connection;
-              this.#found(connection);
-              resolve(connection);
-            } else {
-              connection.close();
-            }
-            done();
-          },
-          error => {
-            answers.set(address, `${address}: ${messageOf(error)}`);
-            done();
-          },
-        );
-        pending++;
-      };
-      let pending = 0;
-      const done = (): void => {
-        if (--pending === 0 && winner === undefined) reject(noLeader([...answers.values()]));
-      };
-      for (const address of new Set([...this.#servers, ...this.#learned])) ask(address);
-    });
-  }
-
   #found(connection: ServerConnection): void {
     const { address } = connection;
     const previous = this.#previous;
@@ -137,11 +137,4 @@ export class LeaderFinder {
       () => {},
     );
   }
-}
-
-function noLeader(answers: readonly string[]): DqliteError {
-  return new DqliteError('NO_LEADER', `no server leads: ${answers.join('; ')}`, {
-    hint: 'is a majority of the servers running, and are these their addresses as the cluster knows them?',
-    committed: false,
-  });
 }

@@ -43,9 +43,10 @@ interface Waiter {
   readonly fail: (error: unknown) => void;
 }
 
-/** Pauses between rounds of looking for a leader: an election takes about a second. */
-const FIRST_PAUSE_MS = 20;
-const MAX_PAUSE_MS = 500;
+/** Pauses between rounds of looking for a leader: a planned handover takes some milliseconds, an election a second. */
+const FIRST_PAUSE_MS = 5;
+const MAX_PAUSE_MS = 250;
+const PAUSE_GROWTH = 1.5;
 
 export class Pool {
   readonly #settings: PoolSettings;
@@ -59,6 +60,8 @@ export class Pool {
   #isClosed = false;
   #closed: (() => void) | undefined = undefined;
   #checkTimer: Timer | undefined = undefined;
+  /** Servers that keep calls waiting while another leader is looked for. */
+  readonly #suspected = new Set<string>();
   /** Why the last connection could not be opened; nothing since one was. */
   #failure: unknown = undefined;
 
@@ -205,9 +208,10 @@ export class Pool {
         if (!mayPass(error)) this.#waiters.shift()?.fail(error);
       }
       if (this.#waiters.length < this.#opening) break;
-      await sleep(host.clock, pauseMs);
+      // Not all clients at the same moment.
+      await sleep(host.clock, pauseMs * (0.75 + host.random.uint32() / 2 ** 33));
       if (this.#waiters.length < this.#opening) break;
-      pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
+      pauseMs = Math.min(pauseMs * PAUSE_GROWTH, MAX_PAUSE_MS);
     }
     this.#opening--;
     this.#startChecking();
@@ -268,6 +272,7 @@ export class Pool {
 
   /** Closes what is not needed, and asks the others whether they are well. */
   #check(): void {
+    this.#suspectSilent();
     const { host, idleTimeoutMs, minConnections, checkIntervalMs } = this.#settings;
     const nowMs = host.clock.monotonicMs();
     for (const session of [...this.#idle]) {
@@ -280,6 +285,37 @@ export class Pool {
       }
     }
     this.#grow();
+  }
+
+  /**
+   * A call may take its time, but its server may also have been cut off, which TCP notices after a quarter of an hour.
+   * If another server leads by now, there will be no answer: whoever waits is told.
+   */
+  #suspectSilent(): void {
+    for (const session of this.#all) {
+      const { connection } = session;
+      const isSilent = connection.awaitsAnswer && connection.receivedBytes === session.heardBytes;
+      session.heardBytes = connection.awaitsAnswer ? connection.receivedBytes : -1;
+      if (isSilent && !this.#suspected.has(session.address)) void this.#lookForAnother(session.address);
+    }
+  }
+
+  async #lookForAnother(address: string): Promise<void> {
+    this.#suspected.add(address);
+    try {
+      const found = await this.#finder.search();
+      found.close();
+      if (found.address === address) return;
+      for (const { connection } of this.#all) {
+        if (connection.address !== address || !connection.awaitsAnswer) continue;
+        connection.close(new DqliteError('CONNECTION', `${address} does not answer, and ${found.address} leads now`));
+      }
+      this.leaderLost(address);
+    } catch {
+      // Nobody leads: it may still answer.
+    } finally {
+      this.#suspected.delete(address);
+    }
   }
 
   /** Asks an idle connection's server who leads. The question may travel in front of the next statement. */

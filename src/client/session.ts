@@ -42,6 +42,8 @@ export class Session {
   inTransaction = false;
   /** When it was last given back. */
   usedMs = 0;
+  /** Bytes that had arrived when its pool looked last and it was waiting for an answer; else -1. */
+  heardBytes = -1;
 
   private constructor(connection: ServerConnection, options: SessionOptions) {
     this.connection = connection;

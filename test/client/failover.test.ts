@@ -289,7 +289,7 @@ test('the pool: at most so many, at least so many, and who waits too long is tol
   await until(() => db.pool.busy === 3, 'three are busy', DEADLINE_MS);
   const error = await rejects(db.exec('DELETE FROM t'), { code: 'TIMEOUT', committed: false, message: /3 are in use/ });
   assert.match(error.hint!, /maxConnections/);
-  assert.ok(a.connections <= 3);
+  assert.equal(a.requests.filter(({ kind }) => kind === 'open').length, 3);
   abort();
   await Promise.all(stuck);
   a.react = () => 'default';
@@ -341,3 +341,50 @@ function abortable(): { readonly signal: AbortSignal; abort(): void } {
   const controller = new AbortController();
   return { signal: controller.signal, abort: () => controller.abort() };
 }
+
+test('a leader that hangs does not stand between the client and the next one, elected while it is asked', async t => {
+  const [hanging, next] = (await servers(t, 2)) as [FakeServer, FakeServer];
+  next.leader = hanging.address;
+  const db = await client(t, [hanging, next], { connectTimeoutMs: DEADLINE_MS * 2 });
+  hanging.react = request => (request.kind === 'execSql' ? notLeader : 'silence');
+  let asked = 0;
+  next.react = request => {
+    if (request.kind !== 'leader') return 'default';
+    // The election is over when it was asked for the third time.
+    next.leader = ++asked < 3 ? '' : next.address;
+    return 'default';
+  };
+  await within(db.exec('INSERT INTO t VALUES (1)'), 'the write');
+  assert.deepEqual(next.statements(), ['INSERT INTO t VALUES (1)']);
+});
+
+test('who waits for a server that was cut off is told once another one leads', async t => {
+  const [cut, next] = (await servers(t, 2)) as [FakeServer, FakeServer];
+  next.leader = '';
+  const db = await client(t, [cut, next], { checkIntervalMs: 20 });
+  cut.react = (_, sql) => (sql === '' ? 'default' : 'silence');
+  const write = rejects(db.exec('INSERT INTO t VALUES (1)'), { code: 'CONNECTION', committed: 'unknown' });
+  const read = Promise.resolve(db.sql`SELECT 1 AS x`);
+  await until(() => cut.statements().length >= 2, 'both have arrived', DEADLINE_MS);
+  cut.react = () => 'silence';
+  next.leader = next.address;
+  const error = await within(write, 'the error of the write');
+  assert.match(error.message, new RegExp(`${cut.address} does not answer, and ${next.address} leads now`));
+  // It has no effect, so it goes to the new leader by itself.
+  assert.deepEqual(await within(read, 'the rows'), [{ x: 1 }]);
+});
+
+test('a statement that takes long is waited for as long as its server leads', async t => {
+  const [slow, other] = (await servers(t, 2)) as [FakeServer, FakeServer];
+  other.leader = slow.address;
+  const db = await client(t, [slow, other], { checkIntervalMs: 20 });
+  slow.react = request => (request.kind === 'execSql' ? 'silence' : 'default');
+  let settled = false;
+  const write = db.exec('INSERT INTO t VALUES (1)').finally(() => (settled = true));
+  const asked = (): number => slow.requests.filter(({ kind }) => kind === 'leader').length;
+  const before = asked();
+  await until(() => asked() > before + 3, 'it was asked whether it leads', DEADLINE_MS);
+  assert.equal(settled, false);
+  slow.hangUp();
+  await rejects(write, { code: 'CONNECTION', committed: 'unknown' });
+});
