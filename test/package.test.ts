@@ -188,6 +188,7 @@ describe('the package', { skip: isWindows && 'needs npm and tar as other systems
     const { code, stdout } = await run(t, process.execPath, [main, '--help'], { cwd: project });
     assert.equal(code, 0);
     assert.match(stdout, /dqlite-node serve/);
+    assert.equal((await run(t, process.execPath, [main, '--version'])).stdout, `${version}\n`);
     assert.ok(readFileSync(main, 'utf8').startsWith('#!/usr/bin/env node\n'));
   });
 });
