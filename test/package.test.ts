@@ -181,8 +181,9 @@ describe('the package', { skip: isWindows && 'needs npm and tar as other systems
   });
 
   test('has a command line that runs', async t => {
-    const { bin } = JSON.parse(readFileSync(path.join(home, 'package.json'), 'utf8')) as {
+    const { bin, version } = JSON.parse(readFileSync(path.join(home, 'package.json'), 'utf8')) as {
       bin: Record<string, string>;
+      version: string;
     };
     const main = path.join(home, bin[NAME]!);
     const { code, stdout } = await run(t, process.execPath, [main, '--help'], { cwd: project });
