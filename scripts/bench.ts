@@ -1,10 +1,7 @@
 /**
  * Measures our node and, where it is installed, Debian's C node, in alternating rounds on this machine.
  *
- *   npm run bench -- [--rounds N] [--seconds N] [--only write,read] [--no-peer] [--dqbench FILE.c] [--update]
- *
- * Writes bench-results/bench.{json,svg}. `--dqbench` compiles that load generator with gcc and uses it for the
- * workloads that it knows, instead of the one in ./bench. `--update` writes the table into docs/PERFORMANCE.md.
+ * `npm run bench -- --help` tells the options.
  */
 
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
@@ -22,11 +19,13 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
+import { closestOf, numberOption, UsageError } from '../src/cli/usage.ts';
 import { freePort } from './bench/cluster.ts';
 import type { LoadResult } from './bench/load.ts';
 import { chart, markdownReport, textReport, type CaseResult, type Report } from './bench/report.ts';
 import type { WorkloadName } from './bench/workloads.ts';
+import { orUsage, scriptArguments } from './options.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LOAD = fileURLToPath(new URL('bench/load.js', import.meta.url));
@@ -52,21 +51,45 @@ const CASES: readonly (readonly [workload: WorkloadName, connections: number, pe
   ['transaction', 1, 1],
   ['transaction', 16, 1],
 ];
+const WORKLOADS: readonly string[] = [...new Set(CASES.map(([workload]) => workload))];
 const DQBENCH_KNOWS: readonly WorkloadName[] = ['write', 'small', 'read', 'scan'];
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '2' },
-    only: { type: 'string' },
-    'no-peer': { type: 'boolean', default: false },
-    dqbench: { type: 'string' },
-    update: { type: 'boolean', default: false },
-  },
-});
-const rounds = Number(values.rounds);
-const seconds = Number(values.seconds);
+const USAGE = `npm run bench -- [options]
+
+Measures this node and, where it is installed, Debian's C node, in alternating rounds on this machine. Prints a table and
+writes bench-results/bench.json and bench.svg.
+
+  --rounds N         rounds, of which the median counts (default 5)
+  --seconds N        how long each workload runs in each round, such as 2 or 0.5 (default 2)
+  --only NAME,...    workloads: ${WORKLOADS.join(', ')}; read measures the client of this package too
+  --no-peer          without the C node
+  --dqbench FILE.c   a load generator to compile with gcc and to use for ${DQBENCH_KNOWS.join(', ')}
+  --update           write the table into docs/PERFORMANCE.md too`;
+
+const TEXT = { type: 'string' } as const;
+const FLAG = { type: 'boolean', default: false } as const;
+const { values } = scriptArguments(
+  { rounds: TEXT, seconds: TEXT, only: TEXT, 'no-peer': FLAG, dqbench: TEXT, update: FLAG },
+  USAGE,
+);
+const rounds = orUsage(() => numberOption('rounds', values.rounds, [1, 1000], USAGE)) ?? 5;
+const seconds = orUsage(secondsOption);
+const only = orUsage(onlyOption);
+
+function secondsOption(): number {
+  const value = Number(values.seconds ?? '2');
+  if (value > 0 && value <= 3600) return value;
+  throw new UsageError(`--seconds must be a number above 0, up to 3600, not "${values.seconds}"`, USAGE);
+}
+
 const run = promisify(execFile);
+
+function onlyOption(): readonly string[] {
+  const names = values.only?.split(',') ?? WORKLOADS;
+  const unknown = names.find(name => !WORKLOADS.includes(name));
+  if (unknown === undefined) return names;
+  throw new UsageError(`--only: there is no workload "${unknown}"${closestOf(unknown, WORKLOADS)}`, USAGE);
+}
 
 interface Server {
   readonly child: ChildProcess;
@@ -97,6 +120,20 @@ function hasProgram(name: string): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
+}
+
+/** What gcc has to say about the file it says itself. */
+function compiled(file: string, folder: string): string {
+  const program = path.join(folder, 'dqbench');
+  try {
+    execFileSync('gcc', ['-O2', '-o', program, file], { stdio: 'inherit' });
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    console.error(`--dqbench ${file}: ${isMissing ? 'gcc is not installed' : 'it was not compiled'}`);
+    process.exit(1);
+  }
+  return program;
 }
 
 /** Debian's C node, as soon as it says that it leads: a statement of setup works. */
@@ -189,10 +226,7 @@ const base = mkdtempSync(path.join(os.tmpdir(), 'dqlite-bench-'));
 const servers: Server[] = [];
 try {
   let dqbench: string | undefined;
-  if (values.dqbench !== undefined) {
-    dqbench = path.join(base, 'dqbench');
-    execFileSync('gcc', ['-O2', '-o', dqbench, values.dqbench]);
-  }
+  if (values.dqbench !== undefined) dqbench = compiled(values.dqbench, base);
   const hasPeer = !values['no-peer'] && hasProgram('dqlite-demo');
   if (values['no-peer']) console.error('without a C node, as asked');
   else if (!hasPeer) {
@@ -201,7 +235,7 @@ try {
     );
   }
 
-  const chosen = CASES.filter(([workload]) => values.only === undefined || values.only.split(',').includes(workload));
+  const chosen = CASES.filter(([workload]) => only.includes(workload));
   const found = chosen.map(() => ({ ours: [] as LoadResult[], peer: [] as LoadResult[] }));
   const clientResults: LoadResult[] = [];
   const rawResults: LoadResult[] = [];

@@ -2,8 +2,6 @@
  * Measures how long a client cannot write when the leader of three nodes on this machine is killed (SIGKILL), and when
  * it hands leadership over as planned.
  *
- *   npm run failover -- [--trials 20] [--latency-ms 20]
- *
  * A client writes one row after the other; an interruption is the time from one acknowledgement to the next, which lies
  * around the event. Prints the median and the longest of both kinds, and what the client was told meanwhile.
  */
@@ -11,18 +9,26 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { numberOption } from '../src/cli/usage.ts';
 import { connect, DqliteError } from '../src/client/index.ts';
 import { startCluster, type NodeProcess } from './bench/cluster.ts';
+import { orUsage, scriptArguments } from './options.ts';
 
-const { values } = parseArgs({
-  options: { trials: { type: 'string', default: '20' }, 'latency-ms': { type: 'string', default: '20' } },
-});
-const trials = Number(values.trials);
+const USAGE = `npm run failover -- [--trials N] [--latency-ms N]
+
+Measures how long a client cannot write when the leader of three nodes on this machine is killed, and when it hands over.
+
+  --trials N       how often each of them is done (default 20)
+  --latency-ms N   as in dqlite-node serve (default 20)`;
+
+const TEXT = { type: 'string' } as const;
+const { values } = scriptArguments({ trials: TEXT, 'latency-ms': TEXT }, USAGE);
+const trials = orUsage(() => numberOption('trials', values.trials, [1, 10_000], USAGE)) ?? 20;
+const latencyMs = orUsage(() => numberOption('latency-ms', values['latency-ms'], [1, 10_000], USAGE)) ?? 20;
 const SETTLE_MS = 1000;
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'dqlite-node-failover-'));
-const nodes = await startCluster(folder, 3, ['--latency-ms', values['latency-ms']]);
+const nodes = await startCluster(folder, 3, ['--latency-ms', String(latencyMs)]);
 const db = await connect({
   servers: nodes.map(({ address }) => address),
   database: 'failover.db',

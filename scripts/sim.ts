@@ -1,23 +1,26 @@
 /**
  * Seeded simulations of a whole node and of a whole cluster in turn (test/simulation), as many as fit in the time.
  *
- *   npm run sim -- --seconds 60          seeds from one that is chosen by the clock
- *   npm run sim -- --seed 7              one run
- *   npm run sim -- --seed 7 --trace      and what happens in it
- *   npm run sim -- --seed 7 --seconds 60 seeds from 7 on
- *   npm run sim -- --kind cluster        runs of one kind only: node or cluster
- *
- * `--steps N` is the number of times that the node starts in each run, or of things that happen to a cluster. A run that fails prints its seed and how to
- * repeat it; the others go on. Exit code 1 if any failed. SUMMARY_FILE, if set, gets the counts appended.
+ * A run that fails prints its seed and how to repeat it; the others go on. Exit code 1 if any failed. SUMMARY_FILE, if set,
+ * gets the counts appended.
  */
 
 import { appendFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { numberOption, UsageError } from '../src/cli/usage.ts';
 import { synchronousWasm } from '../src/simulation/index.ts';
 import { DEFAULT_HAPPENINGS, simulateCluster } from '../test/simulation/cluster-simulation.ts';
 import { DEFAULT_STEPS, simulate } from '../test/simulation/simulation.ts';
+import { orUsage, scriptArguments } from './options.ts';
 
-const USAGE = 'usage: npm run sim -- [--seconds N] [--seed S] [--kind node|cluster] [--steps N] [--trace]';
+const USAGE = `npm run sim -- [options]
+
+Runs whole nodes, and whole clusters, in a simulated world with faults, each run from a seed.
+
+  --seconds N            as many runs as fit in this time (default 10; with --seed: one)
+  --seed N               the first seed (default: from the clock)
+  --kind node|cluster    runs of one kind only
+  --steps N              starts of the node in a run (default ${DEFAULT_STEPS}), or things that happen to a cluster (${DEFAULT_HAPPENINGS})
+  --trace                print what happens`;
 
 const KINDS = {
   node: { run: simulate, steps: DEFAULT_STEPS },
@@ -33,38 +36,28 @@ interface Settings {
   readonly trace: boolean;
 }
 
-function fail(what: string): never {
-  console.error(`${what}\n${USAGE}`);
-  process.exit(2);
-}
-
-function wholeNumber(name: string, text: string): number {
-  const value = Number(text);
-  return Number.isSafeInteger(value) && value >= 0 ? value : fail(`--${name} ${text}: a whole number is needed`);
-}
+const ANY_NUMBER = [0, Number.MAX_SAFE_INTEGER] as const;
 
 function settings(): Settings {
   const text = { type: 'string' } as const;
   const options = { seconds: text, seed: text, kind: text, steps: text, trace: { type: 'boolean' } } as const;
-  let values: ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
-  try {
-    ({ values } = parseArgs({ options }));
-  } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
+  const { values } = scriptArguments(options, USAGE);
+  const { kind, trace = false } = values;
+  if (kind !== undefined && !Object.hasOwn(KINDS, kind)) {
+    throw new UsageError(`--kind must be node or cluster, not "${kind}"`, USAGE);
   }
-  const { seed, seconds, kind, steps, trace = false } = values;
-  if (kind !== undefined && !(kind in KINDS)) fail(`--kind ${kind}: node or cluster is needed`);
+  const seed = numberOption('seed', values.seed, ANY_NUMBER, USAGE);
   return {
     // A seed alone is one run.
-    seconds: wholeNumber('seconds', seconds ?? (seed === undefined ? '10' : '0')),
-    firstSeed: seed === undefined ? Date.now() % 1_000_000_000 : wholeNumber('seed', seed),
+    seconds: numberOption('seconds', values.seconds, ANY_NUMBER, USAGE) ?? (seed === undefined ? 10 : 0),
+    firstSeed: seed ?? Date.now() % 1_000_000_000,
     kinds: kind === undefined ? ['node', 'cluster'] : [kind as Kind],
-    steps: steps === undefined ? undefined : wholeNumber('steps', steps),
+    steps: numberOption('steps', values.steps, ANY_NUMBER, USAGE),
     trace,
   };
 }
 
-const { seconds, firstSeed, kinds, steps, trace } = settings();
+const { seconds, firstSeed, kinds, steps, trace } = orUsage(settings);
 synchronousWasm();
 const endMs = performance.now() + seconds * 1000;
 const total: Record<string, Record<string, number>> = {};

@@ -13,6 +13,15 @@ import path from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { scriptArguments } from './options.ts';
+
+const USAGE = `npm test -- [part of a file name]...
+npm run interop -- [part of a file name]...
+npm run stress -- [part of a file name]...
+
+Runs the files of tests whose paths have one of these parts, all of the suite if there are none.
+
+FILE_TIMEOUT_MS=N is how long a file may take (default 180000). KEEP_TEMPORARY=1 keeps the folders that tests make.`;
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Separate programs: their tests are not part of the unit suite. */
@@ -90,7 +99,8 @@ class Progress {
   }
 }
 
-const [suite = 'unit', ...filters] = process.argv.slice(2);
+const { positionals } = scriptArguments({}, USAGE, true);
+const [suite = 'unit', ...filters] = positionals;
 const files = testFiles(suite, filters);
 let passed = 0;
 let failed = 0;

@@ -72,6 +72,11 @@ export class ClusterAdmin {
 
   /** Without a server the leader chooses one. */
   async transfer(server: string | undefined): Promise<void> {
+    if (server === undefined && (await this.list()).filter(({ role }) => role === ROLES.indexOf('voter')).length < 2) {
+      throw new DqliteError('USAGE', 'there is no other voter that could lead', {
+        hint: 'give another server the role of a voter first: cluster assign SERVER voter',
+      });
+    }
     await this.#change({ kind: 'transfer', id: server === undefined ? 0n : await this.#idOf(server) });
   }
 

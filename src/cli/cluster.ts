@@ -6,7 +6,7 @@ import { ClusterAdmin, roleName, roleNumber, serverId } from './cluster-admin.ts
 import { formatter, type Mode } from './sql-modes.ts';
 import type { SqlValue } from './sql-connection.ts';
 import { SERVERS_OPTION, serversOption } from './servers.ts';
-import { UsageError, readArguments } from './usage.ts';
+import { closestOf, UsageError, readArguments } from './usage.ts';
 
 const USAGE = `dqlite-node cluster -s <host:port,...> <command> [--json]
 
@@ -28,14 +28,14 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** How many arguments each command takes. */
-const COMMANDS: Readonly<Record<string, readonly [min: number, max: number]>> = {
-  list: [0, 0],
-  add: [2, 3],
-  assign: [2, 2],
-  remove: [1, 1],
-  transfer: [0, 1],
-  describe: [0, 1],
+/** The words that each command takes, as the usage has them. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  list: '',
+  add: 'ID ADDRESS [ROLE]',
+  assign: 'SERVER ROLE',
+  remove: 'SERVER',
+  transfer: '[SERVER]',
+  describe: '[ADDRESS]',
 };
 
 export async function cluster(args: string[]): Promise<number> {
@@ -46,11 +46,15 @@ export async function cluster(args: string[]): Promise<number> {
   }
   const [command, ...rest] = positionals;
   if (command === undefined) throw new UsageError('a command is needed', USAGE);
-  const count = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
-  if (count === undefined) throw new UsageError(`there is no command "cluster ${command}"`, USAGE);
-  if (rest.length < count[0] || rest.length > count[1]) {
-    throw new UsageError(`cluster ${command}: wrong number of arguments`, USAGE);
+  const words = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
+  if (words === undefined) {
+    const meant = closestOf(command, Object.keys(COMMANDS));
+    throw new UsageError(`there is no command "cluster ${command}"${meant}`, USAGE);
   }
+  const names = words.split(' ').filter(word => word !== '');
+  const missing = names.filter(name => !name.startsWith('[')).slice(rest.length);
+  if (missing.length > 0) throw new UsageError(`cluster ${command}: ${missing.join(' ')} is missing`, USAGE);
+  if (rest.length > names.length) throw new UsageError(`"${rest[names.length]}" is one word too many`, USAGE);
   const admin = new ClusterAdmin(nodeHost(), serversOption(values.servers, USAGE));
   const mode: Mode = values.json === true ? 'json' : process.stdout.isTTY ? 'box' : 'list';
   const [first, second, third] = rest;

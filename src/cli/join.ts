@@ -13,15 +13,22 @@ const PAUSE_MS = 200;
 
 /**
  * Resolves when the node has its role: voter while there are fewer than three, else standby. One that is a member and
- * has a role keeps it. Rejects with DqliteError if the cluster refuses, or cannot be reached for a minute.
+ * has a role keeps it. Rejects with DqliteError if the cluster refuses, cannot be reached for a minute, or the signal
+ * comes.
  */
-export async function joinCluster(node: Node, servers: readonly string[], logger: Logger): Promise<void> {
+export async function joinCluster(
+  node: Node,
+  servers: readonly string[],
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const cluster = administer({ servers, acquireTimeoutMs: ATTEMPTS_MS });
   const self = { id: node.id, address: node.address };
-  const members = await cluster.servers();
+  logger.info({ servers: servers.join(',') }, 'asking to become a member');
+  const members = await cluster.servers({ signal });
   const known = members.find(({ id }) => id === self.id);
   if (known === undefined) {
-    await persist(() => cluster.add(self));
+    await persist(() => cluster.add(self, { signal }), signal);
   } else if (known.address !== self.address) {
     throw new DqliteError(
       'CONFIGURATION',
@@ -33,14 +40,16 @@ export async function joinCluster(node: Node, servers: readonly string[], logger
   }
   if (known === undefined || known.role === 'spare') {
     await persist(async () => {
-      const { length } = votersOf(await cluster.servers());
-      await cluster.assign(self.id, length < WANTED_VOTERS ? 'voter' : 'standby');
-    });
+      const { length } = votersOf(await cluster.servers({ signal }));
+      await cluster.assign(self.id, length < WANTED_VOTERS ? 'voter' : 'standby', { signal });
+    }, signal);
     // Several may have joined at the same time: those that came last are not needed.
-    const surplus = votersOf(await cluster.servers()).slice(WANTED_VOTERS);
-    if (surplus.some(({ id }) => id === self.id)) await persist(() => cluster.assign(self.id, 'standby'));
+    const surplus = votersOf(await cluster.servers({ signal })).slice(WANTED_VOTERS);
+    if (surplus.some(({ id }) => id === self.id)) {
+      await persist(() => cluster.assign(self.id, 'standby', { signal }), signal);
+    }
   }
-  const role = (await cluster.servers()).find(({ id }) => id === self.id)?.role;
+  const role = (await cluster.servers({ signal })).find(({ id }) => id === self.id)?.role;
   logger.info({ role }, 'this node belongs to the cluster');
 }
 
@@ -49,7 +58,7 @@ function votersOf(servers: readonly Server[]): Server[] {
 }
 
 /** Changes come one at a time: another node may be joining too. */
-async function persist(change: () => Promise<void>): Promise<void> {
+async function persist(change: () => Promise<void>, signal: AbortSignal): Promise<void> {
   const endMs = performance.now() + ATTEMPTS_MS;
   for (;;) {
     try {
@@ -59,7 +68,7 @@ async function persist(change: () => Promise<void>): Promise<void> {
       const isBusy = error instanceof DqliteError && error.sqliteCode === SQLITE_BUSY;
       const isElection =
         error instanceof DqliteError && (error.code === 'NOT_LEADER' || error.code === 'LEADERSHIP_LOST');
-      if ((!isBusy && !isElection) || performance.now() > endMs) throw error;
+      if ((!isBusy && !isElection) || performance.now() > endMs || signal.aborted) throw error;
       await new Promise(resolve => setTimeout(resolve, PAUSE_MS));
     }
   }

@@ -1,6 +1,6 @@
 /** `dqlite-node serve`: runs one node until it is told to stop. */
 
-import { isLoopback, parseAddress } from '../host/index.ts';
+import { isLoopback, isWildcard, parseAddress } from '../host/index.ts';
 import { messageOf } from '../lib/errors.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { FOUNDER_IDS, Node } from '../node/index.ts';
@@ -9,10 +9,10 @@ import { LOG_LEVELS, stderrLogger, type LogLevel } from './logger.ts';
 import { serversOption } from './servers.ts';
 import { idOption, numberOption, readOptions, UsageError } from './usage.ts';
 
-const USAGE = `dqlite-node serve --id <u64> --address <text> --dir <path> [options]
+const USAGE = `dqlite-node serve --id <u64> --address <host:port> --dir <path> [options]
 
   --id N                   the node's id; 1 and ${FOUNDER_IDS[1]} found a cluster in an empty directory
-  --address TEXT           the address that goes into the cluster's configuration; clients compare it
+  --address HOST:PORT      the address that goes into the cluster's configuration: clients and other nodes dial it
   --dir PATH               the data directory, in the format of C dqlite
   --join HOST:PORT,...     servers of the cluster to become a member of: a voter while there are fewer than three,
                            then a standby; not needed again once it is one
@@ -89,6 +89,12 @@ export async function serve(args: string[]): Promise<number> {
     },
     onFailure: error => failure?.(error),
   });
+  if (isWildcard(address)) {
+    logger.warn(
+      { address },
+      'nobody can dial this address: --address must name this machine, --bind may be such a one',
+    );
+  }
   if (!isLoopback(node.boundAddress)) {
     logger.warn(
       { address: node.boundAddress },
@@ -96,12 +102,14 @@ export async function serve(args: string[]): Promise<number> {
     );
   }
   console.log(`ready ${node.boundAddress}`);
-  const joining = servers === undefined ? undefined : joinCluster(node, servers, logger);
+  const leaving = new AbortController();
+  const joining = servers === undefined ? undefined : joinCluster(node, servers, logger, leaving.signal);
   const refused = joining?.then(
     () => new Promise<never>(() => {}),
     (error: unknown) => error,
   );
   const outcome = await Promise.race([stopped, failed, ...(refused === undefined ? [] : [refused])]);
+  leaving.abort();
   // Clients hardly notice a leader that goes if another one takes over first.
   if (outcome === 'stopped') await node.handover();
   await node.close();

@@ -1,7 +1,8 @@
 /** Opening an SQLite file to be imported, without touching what lies beside it. */
 
 import fs from 'node:fs';
-import { DqliteError, messageOf } from '../lib/errors.ts';
+import { systemText } from '../host/index.ts';
+import { DqliteError } from '../lib/errors.ts';
 import type { SyncFile } from '../tools/index.ts';
 
 /** What every rollback journal that must be played back begins with (SQLite file format, section 3). */
@@ -73,7 +74,7 @@ function openFile(path: string): DescriptorFile {
     return new DescriptorFile(path);
   } catch (error) {
     if (error instanceof DqliteError) throw error;
-    throw new DqliteError('IO', `${path} cannot be opened: ${messageOf(error)}`, { cause: error });
+    throw new DqliteError('IO', `${path} cannot be opened: ${systemText(error)}`, { cause: error });
   }
 }
 

@@ -3,7 +3,8 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { decodeUtf8 } from '../lib/bytes.ts';
-import { DqliteError, messageOf } from '../lib/errors.ts';
+import { systemText } from '../host/index.ts';
+import { DqliteError } from '../lib/errors.ts';
 import { roleName, roleNumber, serverId } from './cluster-admin.ts';
 import type { SqlValue } from './sql-connection.ts';
 import { dumpSql, likeAny, texts } from './sql-dump.ts';
@@ -297,7 +298,7 @@ async function dumpFiles(shell: Shell, address: string, database = shell.options
     try {
       await writeFile(file, content, { flag: 'wx' });
     } catch (error) {
-      throw new DqliteError('IO', `cannot write ${file}: ${messageOf(error)}`, { cause: error });
+      throw new DqliteError('IO', `cannot write ${file}: ${systemText(error)}`, { cause: error });
     }
     await shell.print(`${file}: ${content.length} bytes\n`);
   }

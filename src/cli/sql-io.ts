@@ -2,7 +2,8 @@
 
 import { createReadStream } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { DqliteError, messageOf } from '../lib/errors.ts';
+import { systemText } from '../host/index.ts';
+import { DqliteError } from '../lib/errors.ts';
 
 /** Whoever read the output has gone. */
 export class OutputClosed extends Error {
@@ -78,6 +79,6 @@ export async function* fileText(path: string): AsyncGenerator<string> {
     yield* textOf(createReadStream(path), path);
   } catch (error) {
     if (error instanceof DqliteError) throw error;
-    throw new DqliteError('IO', `cannot read ${path}: ${messageOf(error)}`, { cause: error });
+    throw new DqliteError('IO', `cannot read ${path}: ${systemText(error)}`, { cause: error });
   }
 }

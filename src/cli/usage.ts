@@ -38,9 +38,47 @@ export function readArguments<Options extends NonNullable<ParseArgsConfig['optio
     const { values, positionals } = parseArgs({ args, options, strict: true, allowPositionals });
     return { values, positionals };
   } catch (error) {
-    // Node goes on to explain how to pass a positional argument, which no command here takes.
-    throw new UsageError(messageOf(error).split('. To specify a positional argument')[0]!, usage);
+    throw new UsageError(inOwnWords(messageOf(error), Object.keys(options)), usage);
   }
+}
+
+/** Node's own messages show an option with its placeholder, and explain at length what no command here takes. */
+function inOwnWords(message: string, names: readonly string[]): string {
+  const [, unknown] = /^Unknown option '(.*?)'/s.exec(message) ?? [];
+  const long = names.map(name => `--${name}`);
+  if (unknown !== undefined) return `there is no option ${unknown}${closestOf(unknown, long)}`;
+  const [, word] = /^Unexpected argument '(.*?)'\. /s.exec(message) ?? [];
+  if (word !== undefined) return `"${word}" is one word too many`;
+  const [, option] = /^Option '(?:-\w, )?(-[-\w]+)/.exec(message) ?? [];
+  if (option === undefined) return message;
+  if (message.includes('does not take an argument')) return `${option} takes no value`;
+  return `${option} needs a value${message.includes('ambiguous') && long.includes(option) ? `; one that begins with a dash is written ${option}=VALUE` : ''}`;
+}
+
+/** `: did you mean X?` if one of the names is meant, by the number of letters that differ; else nothing. */
+export function closestOf(word: string, names: readonly string[]): string {
+  const [closest] = names
+    .map(name => ({ name, distance: distance(word, name) }))
+    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 3)))
+    .toSorted((a, b) => a.distance - b.distance);
+  return closest === undefined ? '' : `: did you mean ${closest.name}?`;
+}
+
+/** Letters to add, drop or replace, or pairs to swap, to make one word of the other. */
+function distance(a: string, b: string): number {
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const isSame = a[i - 1] === b[j - 1];
+      let least = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + (isSame ? 0 : 1));
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (isSwap) least = Math.min(least, rows[i - 2]![j - 2]! + 1);
+      row.push(least);
+    }
+    rows.push(row);
+  }
+  return rows[a.length]![b.length]!;
 }
 
 /** A whole number in a range, or undefined if the option was not given. Throws UsageError. */

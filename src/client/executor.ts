@@ -109,8 +109,10 @@ export abstract class Executor implements Runner {
    *     const byId = db.prepare<User>('SELECT * FROM user WHERE id = ?');
    *     const [user] = await byId.query([id]);
    */
-  prepare<R = Row>(sql: string, options: RowOptions = {}): Statement<R> {
-    const statement = new Statement<R>(this, sql, options, plan => this.finalize(plan));
+  prepare(sql: string, options: RowOptions & { readonly rows: 'array' }): Statement<Value[]>;
+  prepare<R = Row>(sql: string, options?: RowOptions & { readonly rows?: 'object' | undefined }): Statement<R>;
+  prepare(sql: string, options: RowOptions = {}): Statement<unknown> {
+    const statement = new Statement<unknown>(this, sql, options, plan => this.finalize(plan));
     this.checkPlan(statement.plan);
     return statement;
   }

@@ -7,7 +7,7 @@ import { DqliteError } from '../lib/errors.ts';
 import type { Collected } from './call.ts';
 import { Fragment } from './fragment.ts';
 import type { Bound } from './plan.ts';
-import type { ExecResult, QueryOptions, QueryResult, Value } from './types.ts';
+import type { ExecResult, QueryOptions, QueryResult, Row, Value } from './types.ts';
 
 /** What runs queries: the client, or a transaction. */
 export interface Runner {
@@ -31,6 +31,7 @@ export class Query<R> extends Fragment implements Promise<R[]>, AsyncIterable<R>
 
   /** The same query with other options: a signal, a timeout, how rows are given. */
   with(options: QueryOptions & { readonly rows: 'array' }): Query<Value[]>;
+  with(options: QueryOptions & { readonly rows: 'object' }): Query<R extends readonly Value[] ? Row : R>;
   with(options: QueryOptions & { readonly rows?: undefined }): Query<R>;
   with(options: QueryOptions): Query<unknown> {
     return new Query(this.#runner, this.#bound, { ...this.#options, ...options });

@@ -4,7 +4,7 @@ import { checkParameters } from './parameters.ts';
 import { Plan, type Bound } from './plan.ts';
 import { Query, type Runner } from './query.ts';
 import { DqliteError } from '../lib/errors.ts';
-import type { CallOptions, ExecResult, Parameter, QueryOptions, RowOptions } from './types.ts';
+import type { CallOptions, ExecResult, Parameter, QueryOptions, Row, RowOptions, Value } from './types.ts';
 
 export class Statement<R> {
   readonly plan: Plan;
@@ -24,8 +24,17 @@ export class Statement<R> {
   }
 
   /** Sent when it is awaited or iterated. */
-  query(parameters: readonly Parameter[] = [], options: QueryOptions = {}): Query<R> {
-    return new Query<R>(this.#runner, this.#bind(parameters), { ...this.#options, ...options });
+  query(
+    parameters: readonly Parameter[] | undefined,
+    options: QueryOptions & { readonly rows: 'array' },
+  ): Query<Value[]>;
+  query(
+    parameters: readonly Parameter[] | undefined,
+    options: QueryOptions & { readonly rows: 'object' },
+  ): Query<R extends readonly Value[] ? Row : R>;
+  query(parameters?: readonly Parameter[], options?: QueryOptions & { readonly rows?: undefined }): Query<R>;
+  query(parameters: readonly Parameter[] = [], options: QueryOptions = {}): Query<unknown> {
+    return new Query(this.#runner, this.#bind(parameters), { ...this.#options, ...options });
   }
 
   /** For a statement without rows. */

@@ -28,3 +28,9 @@ export function isLoopback(address: string): boolean {
   if (parsed.kind === 'abstract') return true;
   return parsed.host === 'localhost' || parsed.host === '::1' || parsed.host.startsWith('127.');
 }
+
+/** Whether it stands for all addresses of a machine: to listen on, not to dial. */
+export function isWildcard(address: string): boolean {
+  const parsed = parseAddress(address);
+  return parsed.kind === 'tcp' && /^(?:0+\.0+\.0+\.0+|[0:]+)$/.test(parsed.host);
+}

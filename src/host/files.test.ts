@@ -253,4 +253,10 @@ function conformance(subjectOf: (context: TestContext) => Subject): void {
 }
 
 describe('the real file system', () => conformance(real));
+
+/** Node's recursive mkdir tries for ever there. */
+test('makeDirectory gives up where nothing can be made', { skip: process.platform !== 'linux' }, async () => {
+  await assert.rejects(nodeHost().files.makeDirectory('/proc/a/b'), isFileError('ENOENT', '/proc/a'));
+});
+
 describe('the simulated disk', () => conformance(simulated));

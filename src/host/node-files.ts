@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { DqliteError } from '../lib/errors.ts';
 import { lockDirectory } from './node-lock.ts';
+import { codeOf, systemText } from './system-text.ts';
 import { FileError, type DirectoryLock, type File, type FileErrorCode, type Files, type OpenOptions } from './types.ts';
 
 /** Buffers per vectored write; the operating systems take 1024. */
@@ -18,9 +19,9 @@ const KNOWN_CODES: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'ENOSPC', 
 
 function fileError(error: NodeJS.ErrnoException, target: string): FileError {
   // A quota is a full disk to us.
-  const errno = error.code === 'EDQUOT' ? 'ENOSPC' : (error.code ?? '');
+  const errno = codeOf(error) === 'EDQUOT' ? 'ENOSPC' : codeOf(error);
   const code = KNOWN_CODES.has(errno) ? (errno as FileErrorCode) : 'OTHER';
-  return new FileError(code, target, `${target}: ${error.message}`, error);
+  return new FileError(code, target, `${target}: ${systemText(error)}`, error);
 }
 
 /** Runs a callback-style function of node:fs. */
@@ -116,8 +117,20 @@ export class NodeFiles implements Files {
     return call<string[]>(directory, done => fs.readdir(directory, done));
   }
 
+  /** Level by level: Node's own recursion never ends where a folder answers ENOENT for whatever is made in it, as /proc does. */
   async makeDirectory(directory: string): Promise<void> {
-    await run(directory, done => fs.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }, done));
+    const make = (): Promise<void> => run(directory, done => fs.mkdir(directory, { mode: DIRECTORY_MODE }, done));
+    try {
+      await make();
+    } catch (error) {
+      const stats = await call<fs.Stats>(directory, done => fs.stat(directory, done)).catch(() => undefined);
+      if (stats?.isDirectory() === true) return;
+      if (stats !== undefined) throw new FileError('EEXIST', directory, `${directory}: not a directory`, error);
+      const parent = path.dirname(directory);
+      if (!(error instanceof FileError) || error.code !== 'ENOENT' || parent === directory) throw error;
+      await this.makeDirectory(parent);
+      await make();
+    }
   }
 
   rename(from: string, to: string): Promise<void> {

@@ -5,6 +5,7 @@ import net from 'node:net';
 import { DqliteError } from '../lib/errors.ts';
 import { parseAddress, type ParsedAddress } from './address.ts';
 import { Outbox, type OutboxMember } from './outbox.ts';
+import { codeOf, systemText } from './system-text.ts';
 import type { Connection, ConnectionHandlers, Listener, Net } from './types.ts';
 
 /**
@@ -15,6 +16,14 @@ const BACKLOG = 4096;
 /** Bytes of an abstract name without the leading NUL. */
 const ABSTRACT_NAME_SIZE = 107;
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
+
+const LISTEN_HINTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another address, or stop the process that has this one',
+  EADDRNOTAVAIL:
+    'this machine has no such address: choose one that it has; serve --bind says where to listen if that differs',
+  ENOTFOUND: 'the name is not known here: correct it, or write the IP address',
+  EACCES: 'ports below 1024 are for root: choose a higher one',
+};
 
 class NodeConnection implements Connection, OutboxMember {
   readonly peer: string;
@@ -108,12 +117,8 @@ export class NodeNet implements Net {
     });
     return new Promise((resolve, reject) => {
       server.once('error', error => {
-        reject(
-          new DqliteError('IO', `cannot listen on ${address}: ${error.message}`, {
-            cause: error,
-            hint: 'choose another address, or stop the process that has this one',
-          }),
-        );
+        const hint = LISTEN_HINTS[codeOf(error)] ?? 'choose another address';
+        reject(new DqliteError('IO', `cannot listen on ${address}: ${systemText(error)}`, { cause: error, hint }));
       });
       server.listen({ ...target, backlog: BACKLOG }, () => {
         server.removeAllListeners('error');
@@ -137,7 +142,7 @@ export class NodeNet implements Net {
       const socket = net.connect({ ...target, noDelay: true } as net.NetConnectOpts);
       const fail = (error: Error): void => {
         socket.destroy();
-        reject(new DqliteError('CONNECTION', `cannot connect to ${address}: ${error.message}`, { cause: error }));
+        reject(new DqliteError('CONNECTION', `cannot connect to ${address}: ${systemText(error)}`, { cause: error }));
       };
       socket.setTimeout(timeoutMs, () => fail(new Error(`no answer within ${timeoutMs} ms`)));
       socket.once('error', fail);

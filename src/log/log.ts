@@ -20,7 +20,14 @@ import {
   parseFileName,
   type SnapshotSink,
 } from '../format/index.ts';
-import { FileError, type Clock, type DirectoryLock, type Files, type Logger } from '../host/types.ts';
+import {
+  FileError,
+  type Clock,
+  type DirectoryLock,
+  type FileErrorCode,
+  type Files,
+  type Logger,
+} from '../host/types.ts';
 import {
   decodeConfiguration,
   encodeConfiguration,
@@ -70,6 +77,12 @@ export interface Retention {
 
 /** `failed`: after an append or truncation that failed nothing can be appended until `recover` has resolved. */
 type State = 'idle' | 'appending' | 'failed';
+
+const OPEN_HINTS: Readonly<Partial<Record<FileErrorCode, string>>> = {
+  EACCES: 'the user that runs the node must own the directory, or be allowed to read and write in it',
+  EEXIST: 'name a directory, or one that does not exist yet',
+  ENOSPC: 'the disk is full: make room on it',
+};
 
 export class Log {
   readonly #options: LogOptions;
@@ -141,7 +154,11 @@ export class Log {
       }
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      throw new DqliteError('IO', `${directory} cannot be opened: ${error.message}`, { cause: error });
+      const reason = error.path === directory ? error.message.replace(`${directory}: `, '') : error.message;
+      throw new DqliteError('IO', `${directory} cannot be opened: ${reason}`, {
+        cause: error,
+        hint: OPEN_HINTS[error.code],
+      });
     }
   }
 

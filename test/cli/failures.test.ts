@@ -57,8 +57,22 @@ test('the address is taken: a new directory is not spoilt by it', async t => {
 test('an address that is not on this machine', async t => {
   assert.match(
     await refusal(t, { directory: temporaryDirectory(t), address: '203.0.113.7:1' }),
-    /cannot listen on 203\.0\.113\.7:1: .*EADDRNOTAVAIL.*\n {2}hint: choose another address/,
+    /cannot listen on 203\.0\.113\.7:1: .*EADDRNOTAVAIL.*\n {2}hint: this machine has no such address/,
   );
+});
+
+test('an address that stands for all is told to be none', async t => {
+  const node = await serve(t, { directory: temporaryDirectory(t), address: `0.0.0.0:${await freePort()}` });
+  assert.match(node.child.stderr, /level=warn msg="nobody can dial this address/);
+  await node.stop();
+});
+
+test('a node that nobody lets into a cluster is stopped at once', async t => {
+  const args = ['--join', `127.0.0.1:${await freePort()}`];
+  const node = await serve(t, { directory: temporaryDirectory(t), id: 5n, args });
+  await node.child.line(/asking to become a member/, 10_000);
+  node.child.signal('SIGTERM');
+  assert.deepEqual(await node.child.end(2000), { code: 0, signal: null });
 });
 
 test('the directory is in use by a living process, which goes on', async t => {
@@ -172,6 +186,8 @@ test('an info.yaml that contradicts the command line, or makes no sense', async 
 test('a file where the directory should be', async t => {
   const file = path.join(temporaryDirectory(t), 'file');
   writeFileSync(file, '');
-  assert.match(await refusal(t, { directory: file }), new RegExp(`${file}.*EEXIST`));
-  assert.match(await refusal(t, { directory: path.join(file, 'below') }), /ENOTDIR/);
+  const hint = 'hint: name a directory, or one that does not exist yet';
+  const message = await refusal(t, { directory: file });
+  assert.equal(message, `dqlite-node: ${file} cannot be opened: not a directory\n  ${hint}`);
+  assert.match(await refusal(t, { directory: path.join(file, 'below') }), /below cannot be opened: .*ENOTDIR/);
 });

@@ -65,7 +65,7 @@ test('import and export', async t => {
     const cases: readonly (readonly [name: string, content: Buffer | undefined, message: RegExp])[] = [
       ['text', Buffer.from('key,value\n1,2\n'), /the file is not an SQLite database\n {2}hint: encrypted/],
       ['cut', readFileSync(source).subarray(0, 5000), /the file cannot be read: .*malformed/],
-      ['missing', undefined, /missing cannot be opened: ENOENT/],
+      ['missing', undefined, /missing cannot be opened: no such file or directory \(ENOENT\)$/m],
     ];
     for (const [name, content, message] of cases) {
       const file = path.join(folder, name);

@@ -24,3 +24,11 @@ test('usage errors name the option and exit with 2, help exits with 0', async t 
     return `exit 2\n${what}`;
   });
 });
+
+test('an old Node is told that it is', async t => {
+  const pretence = "Object.defineProperty(process.versions, 'node', { value: '18.20.8' })";
+  const args = ['--import', `data:text/javascript,${encodeURIComponent(pretence)}`, MAIN, '--help'];
+  const { code, stdout, stderr } = await run(t, process.execPath, args);
+  assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
+  assert.match(stderr, /^dqlite-node: this is Node 18\.20\.8, and 20\.19 or newer is needed/);
+});
