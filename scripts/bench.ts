@@ -4,7 +4,7 @@
  * `npm run bench -- --help` tells the options.
  */
 
-import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   closeSync,
   constants,
@@ -21,19 +21,28 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { closestOf, numberOption, UsageError } from '../src/cli/usage.ts';
-import { freePort } from './bench/cluster.ts';
+import { measureFailover } from './bench/failover.ts';
 import type { LoadResult } from './bench/load.ts';
 import { chart, markdownReport, textReport, type CaseResult, type Report } from './bench/report.ts';
+import {
+  hasProgram,
+  memoryMib,
+  newFolder,
+  startOurCluster,
+  startOurs,
+  startPeer,
+  startPeerCluster,
+  stop,
+  type Server,
+} from './bench/servers.ts';
 import type { WorkloadName } from './bench/workloads.ts';
 import { orUsage, scriptArguments } from './options.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LOAD = fileURLToPath(new URL('bench/load.js', import.meta.url));
 const CLIENT_LOAD = fileURLToPath(new URL('bench/client-load.js', import.meta.url));
-const CLIENT_CALLERS = '16';
-const MAIN = path.join(ROOT, 'dist/src/cli/main.js');
+const CALLERS = 16;
 const DOCUMENT = path.join(ROOT, 'docs/PERFORMANCE.md');
-const START_MS = 20_000;
 
 /** The C node refuses concurrent writers, so its best is what one of them gets. */
 const CASES: readonly (readonly [workload: WorkloadName, connections: number, peerConnections: number])[] = [
@@ -51,7 +60,17 @@ const CASES: readonly (readonly [workload: WorkloadName, connections: number, pe
   ['transaction', 1, 1],
   ['transaction', 16, 1],
 ];
-const WORKLOADS: readonly string[] = [...new Set(CASES.map(([workload]) => workload))];
+/** With three nodes each. */
+const CLUSTER_CASES: typeof CASES = [
+  ['write', 1, 1],
+  ['write', 16, 1],
+  ['write', 64, 1],
+];
+const CLUSTER = 'cluster';
+const FAILOVER = 'failover';
+const FAILOVER_TRIALS = 20;
+const FAILOVER_LATENCY_MS = 20;
+const WORKLOADS: readonly string[] = [...new Set<string>(CASES.map(([workload]) => workload)), CLUSTER, FAILOVER];
 const DQBENCH_KNOWS: readonly WorkloadName[] = ['write', 'small', 'read', 'scan'];
 
 const USAGE = `npm run bench -- [options]
@@ -61,7 +80,8 @@ writes bench-results/bench.json and bench.svg.
 
   --rounds N         rounds, of which the median counts (default 5)
   --seconds N        how long each workload runs in each round, such as 2 or 0.5 (default 2)
-  --only NAME,...    workloads: ${WORKLOADS.join(', ')}; read measures the client of this package too
+  --only NAME,...    workloads: ${WORKLOADS.join(', ')}; read measures the client of this package
+                     too, and reads beside 16 writers; ${CLUSTER} runs write on clusters of three
   --no-peer          without the C node
   --dqbench FILE.c   a load generator to compile with gcc and to use for ${DQBENCH_KNOWS.join(', ')}
   --update           write the table into docs/PERFORMANCE.md too`;
@@ -91,37 +111,6 @@ function onlyOption(): readonly string[] {
   throw new UsageError(`--only: there is no workload "${unknown}"${closestOf(unknown, WORKLOADS)}`, USAGE);
 }
 
-interface Server {
-  readonly child: ChildProcess;
-  readonly address: string;
-}
-
-async function startOurs(folder: string): Promise<Server> {
-  const address = `127.0.0.1:${await freePort()}`;
-  const args = [MAIN, 'serve', '--id', '1', '--address', address, '--dir', folder, '--log-level', 'error'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise<void>((resolve, reject) => {
-    child.stdout.once('data', () => resolve());
-    child.once('exit', code => reject(new Error(`the node ended with ${code}`)));
-  });
-  return { child, address };
-}
-
-function newFolder(base: string, name: string): string {
-  const folder = path.join(base, name);
-  mkdirSync(folder);
-  return folder;
-}
-
-function hasProgram(name: string): boolean {
-  try {
-    execFileSync(name, ['--help'], { stdio: 'ignore' });
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
-  }
-}
-
 /** What gcc has to say about the file it says itself. */
 function compiled(file: string, folder: string): string {
   const program = path.join(folder, 'dqbench');
@@ -134,28 +123,6 @@ function compiled(file: string, folder: string): string {
     process.exit(1);
   }
   return program;
-}
-
-/** Debian's C node, as soon as it says that it leads: a statement of setup works. */
-async function startPeer(folder: string): Promise<Server> {
-  const address = `127.0.0.1:${await freePort()}`;
-  const args = ['--api', `127.0.0.1:${await freePort()}`, '--db', address, '--dir', folder];
-  const child = spawn('dqlite-demo', args, { stdio: 'ignore' });
-  const endMs = performance.now() + START_MS;
-  for (;;) {
-    try {
-      await run(process.execPath, [LOAD, address, 'read', '1', '0.01']);
-      return { child, address };
-    } catch (error) {
-      if (performance.now() > endMs) throw error;
-    }
-  }
-}
-
-async function stop({ child }: Server): Promise<void> {
-  const ended = new Promise(resolve => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  await ended;
 }
 
 const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1]!;
@@ -222,11 +189,39 @@ function updateDocument(report: Report): void {
   writeFileSync(DOCUMENT, `${text.slice(0, from + begin.length)}\n\n${markdownReport(report)}\n\n${text.slice(to)}`);
 }
 
+/** Runs each case on both sides, round by round, with new servers in each. */
+async function measureCases(
+  cases: typeof CASES,
+  kind: string,
+  start: (folder: string) => Promise<Server>,
+  startOther: ((folder: string) => Promise<Server>) | undefined,
+  eachRound: (ours: Server, peer: Server | undefined) => Promise<void>,
+): Promise<CaseResult[]> {
+  const found = cases.map(() => ({ ours: [] as LoadResult[], peer: [] as LoadResult[] }));
+  for (let round = 0; round < rounds; round++) {
+    // New ones in each round: the faster side would otherwise work on an ever larger database.
+    const ours = await start(newFolder(base, `ours-${kind}-${round}`));
+    servers.push(ours);
+    const peer = await startOther?.(newFolder(base, `peer-${kind}-${round}`));
+    if (peer !== undefined) servers.push(peer);
+    for (const [index, [workload, connections, peerConnections]] of cases.entries()) {
+      console.error(`round ${round + 1}/${rounds}: ${kind} ${workload}, ${connections}`);
+      found[index]!.ours.push(await load(ours, workload, connections, dqbench));
+      if (peer !== undefined) found[index]!.peer.push(await load(peer, workload, peerConnections, dqbench));
+    }
+    await eachRound(ours, peer);
+    for (const server of servers.splice(0)) await stop(server);
+  }
+  return cases.map(([workload, connections, peerConnections], index): CaseResult => ({
+    ...{ workload, connections, peerConnections, ours: medianResult(found[index]!.ours) },
+    peer: startOther === undefined ? undefined : medianResult(found[index]!.peer),
+  }));
+}
+
 const base = mkdtempSync(path.join(os.tmpdir(), 'dqlite-bench-'));
 const servers: Server[] = [];
+const dqbench = values.dqbench === undefined ? undefined : compiled(values.dqbench, base);
 try {
-  let dqbench: string | undefined;
-  if (values.dqbench !== undefined) dqbench = compiled(values.dqbench, base);
   const hasPeer = !values['no-peer'] && hasProgram('dqlite-demo');
   if (values['no-peer']) console.error('without a C node, as asked');
   else if (!hasPeer) {
@@ -235,45 +230,52 @@ try {
     );
   }
 
+  const measuresReads = only.includes('read');
+  const client = { ours: [] as LoadResult[], raw: [] as LoadResult[] };
+  const beside = { alone: [] as LoadResult[], beside: [] as LoadResult[] };
   const chosen = CASES.filter(([workload]) => only.includes(workload));
-  const found = chosen.map(() => ({ ours: [] as LoadResult[], peer: [] as LoadResult[] }));
-  const clientResults: LoadResult[] = [];
-  const rawResults: LoadResult[] = [];
-  const measuresClient = chosen.some(([workload]) => workload === 'read');
-  for (let round = 0; round < rounds; round++) {
-    // New ones in each round: the faster side would otherwise work on an ever larger database.
-    const ours = await startOurs(newFolder(base, `ours-${round}`));
-    servers.push(ours);
-    const peer = hasPeer ? await startPeer(newFolder(base, `peer-${round}`)) : undefined;
-    if (peer !== undefined) servers.push(peer);
-    if (measuresClient) {
-      console.error(`round ${round + 1}/${rounds}: client, ${CLIENT_CALLERS}`);
-      rawResults.push(await load(ours, 'read', Number(CLIENT_CALLERS), undefined));
-      const { stdout } = await run(process.execPath, [CLIENT_LOAD, ours.address, CLIENT_CALLERS, String(seconds)]);
-      clientResults.push(JSON.parse(stdout) as LoadResult);
-    }
-    for (const [index, [workload, connections, peerConnections]] of chosen.entries()) {
-      console.error(`round ${round + 1}/${rounds}: ${workload}, ${connections}`);
-      found[index]!.ours.push(await load(ours, workload, connections, dqbench));
-      if (peer !== undefined) found[index]!.peer.push(await load(peer, workload, peerConnections, dqbench));
-    }
-    for (const server of servers.splice(0)) await stop(server);
+  const cases = await measureCases(chosen, 'node', startOurs, hasPeer ? startPeer : undefined, async ours => {
+    if (!measuresReads) return;
+    console.error(`client, ${CALLERS}; reads beside writers`);
+    client.raw.push(await load(ours, 'read', CALLERS, dqbench));
+    const { stdout } = await run(process.execPath, [CLIENT_LOAD, ours.address, String(CALLERS), String(seconds)]);
+    client.ours.push(JSON.parse(stdout) as LoadResult);
+    beside.alone.push(await load(ours, 'read', CALLERS, dqbench));
+    const both = [load(ours, 'read', CALLERS, dqbench), load(ours, 'write', CALLERS, dqbench)];
+    beside.beside.push((await Promise.all(both))[0]!);
+  });
+  const memory = { ours: [] as number[], peer: [] as number[] };
+  const clusterCases = await measureCases(
+    only.includes(CLUSTER) ? CLUSTER_CASES : [],
+    CLUSTER,
+    startOurCluster,
+    hasPeer ? startPeerCluster : undefined,
+    async (ours, peer) => {
+      memory.ours = memoryMib(ours);
+      if (peer !== undefined) memory.peer = memoryMib(peer);
+    },
+  );
+  let failover: Report['failover'];
+  if (only.includes(FAILOVER)) {
+    console.error(`failover, ${FAILOVER_TRIALS} trials`);
+    failover = await measureFailover(newFolder(base, FAILOVER), FAILOVER_TRIALS, FAILOVER_LATENCY_MS);
   }
   const report: Report = {
     date: new Date().toISOString().slice(0, 10),
     command: `npm run bench -- ${process.argv
       .slice(2)
       .filter(argument => argument !== '--update')
+      .map(argument => (argument === values.dqbench ? path.basename(argument) : argument))
       .join(' ')}`.replace(/ -- $/, ''),
     machine: `${os.cpus().length} x ${os.cpus()[0]?.model.trim() ?? 'CPU'}, ${os.platform()}, Node ${process.versions.node}`,
     rounds,
     seconds,
     fsyncUs: fsyncUs(base),
-    client: measuresClient ? { ours: medianResult(clientResults), raw: medianResult(rawResults) } : undefined,
-    cases: chosen.map(([workload, connections, peerConnections], index): CaseResult => ({
-      ...{ workload, connections, peerConnections, ours: medianResult(found[index]!.ours) },
-      peer: hasPeer ? medianResult(found[index]!.peer) : undefined,
-    })),
+    client: measuresReads ? { ours: medianResult(client.ours), raw: medianResult(client.raw) } : undefined,
+    reads: measuresReads ? { alone: medianResult(beside.alone), beside: medianResult(beside.beside) } : undefined,
+    cases,
+    cluster: clusterCases.length > 0 ? { cases: clusterCases, memory } : undefined,
+    failover,
   };
   console.log(textReport(report));
   const folder = path.join(ROOT, 'bench-results');
@@ -284,7 +286,7 @@ try {
     updateDocument(report);
     writeFileSync(path.join(ROOT, 'docs/performance.svg'), chart(report));
   }
-  const failed = report.cases.filter(({ ours: { errorRate } }) => errorRate > 0);
+  const failed = [...cases, ...clusterCases].filter(({ ours: { errorRate } }) => errorRate > 0);
   for (const {
     workload,
     connections,

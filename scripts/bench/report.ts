@@ -1,5 +1,6 @@
 /** What the benchmark found, as text, Markdown and a chart. */
 
+import { middle, type FailoverTimes } from './failover.ts';
 import type { LoadResult } from './load.ts';
 import { WORKLOADS, type WorkloadName } from './workloads.ts';
 
@@ -23,6 +24,13 @@ export interface Report {
   readonly cases: readonly CaseResult[];
   /** Point reads of 16 callers through our client, and as raw bytes. */
   readonly client: { readonly ours: LoadResult; readonly raw: LoadResult } | undefined;
+  /** Point reads of 16 connections, and the same while 16 others write. */
+  readonly reads: { readonly alone: LoadResult; readonly beside: LoadResult } | undefined;
+  /** Three nodes each, and the memory of each process at the end in MiB, the leader's first. */
+  readonly cluster:
+    | { readonly cases: readonly CaseResult[]; readonly memory: { readonly ours: number[]; readonly peer: number[] } }
+    | undefined;
+  readonly failover: FailoverTimes | undefined;
 }
 
 const number = (value: number): string =>
@@ -69,28 +77,79 @@ function clientLine({ client }: Report): string {
   return `Our client, 16 callers, point reads: ${number(client.ours.rate)}/s, ${part} % of the ${number(client.raw.rate)}/s of raw messages in the same rounds.`;
 }
 
-export function textReport(report: Report): string {
-  const lines = [HEADINGS, ...report.cases.map(cells)];
+function readsLine({ reads }: Report): string {
+  if (reads === undefined) return '';
+  const part = Math.round((reads.beside.rate / reads.alone.rate) * 100);
+  return `Point reads of 16 connections while 16 others write: ${number(reads.beside.rate)}/s, ${part} % of the ${number(reads.alone.rate)}/s without them.`;
+}
+
+function memoryLine({ cluster }: Report): string {
+  if (cluster === undefined || cluster.memory.ours.length === 0) return '';
+  const { ours, peer } = cluster.memory;
+  const theirs = peer.length === 0 ? '' : `, of the C nodes ${peer.join(', ')} MiB`;
+  return `Memory at the end, the leader's first: of ours ${ours.join(', ')} MiB${theirs}.`;
+}
+
+export function failoverLines({ kills, handovers, acknowledgedRows, foundRows, failures }: FailoverTimes): string[] {
+  const line = (what: string, list: readonly number[]): string =>
+    `${what}: median ${number(middle(list))} ms, shortest ${number(list[0]!)}, longest ${number(list.at(-1)!)}, of ${list.length}.`;
+  return [
+    line('A client could not write after SIGKILL of the leader', kills),
+    line('and around a planned handover', handovers),
+    `${number(acknowledgedRows)} rows acknowledged, ${number(foundRows)} found; calls that failed: ${JSON.stringify(failures)}.`,
+  ];
+}
+
+/** What is said below the tables. */
+function notes(report: Report): string[] {
+  return [
+    ...[clientLine(report), readsLine(report), memoryLine(report)],
+    ...(report.failover === undefined ? [] : failoverLines(report.failover)),
+  ].filter(line => line !== '');
+}
+
+function textTable(cases: readonly CaseResult[]): string[] {
+  const lines = [HEADINGS, ...cases.map(cells)];
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map(line => line[column]!.length)));
-  const table = lines.map(line =>
+  return lines.map(line =>
     line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  '),
   );
-  return [heading(report), '', ...table, '', clientLine(report)].join('\n').trimEnd();
+}
+
+function markdownTable(cases: readonly CaseResult[]): string[] {
+  const row = (values: readonly string[]): string => `| ${values.join(' | ')} |`;
+  return [
+    row(HEADINGS),
+    row(HEADINGS.map((_, column) => (column === 0 ? '---' : '--:'))),
+    ...cases.map(result => row(cells(result))),
+  ];
+}
+
+export function textReport(report: Report): string {
+  const { cases, cluster } = report;
+  return [
+    heading(report),
+    ...(cases.length === 0 ? [] : ['', ...textTable(cases)]),
+    ...(cluster === undefined ? [] : ['', 'three nodes', ...textTable(cluster.cases)]),
+    '',
+    ...notes(report),
+  ]
+    .join('\n')
+    .trimEnd();
 }
 
 export function markdownReport(report: Report): string {
-  const row = (values: readonly string[]): string => `| ${values.join(' | ')} |`;
+  const { cases, cluster } = report;
+  const workloads = new Set([...cases, ...(cluster?.cases ?? [])].map(({ workload }) => workload));
   return [
     `\`${report.command}\`: ${heading(report)}.`,
-    '',
-    row(HEADINGS),
-    row(HEADINGS.map((_, column) => (column === 0 ? '---' : '--:'))),
-    ...report.cases.map(result => row(cells(result))),
+    ...(cases.length === 0 ? [] : ['', ...markdownTable(cases)]),
+    ...(cluster === undefined ? [] : ['', 'Three nodes, one of them the leader:', '', ...markdownTable(cluster.cases)]),
     '',
     ...Object.entries(WORKLOADS)
-      .filter(([name]) => report.cases.some(({ workload }) => workload === name))
+      .filter(([name]) => workloads.has(name as WorkloadName))
       .map(([name, description]) => `- \`${name}\`: ${description}.`),
-    ...(report.client === undefined ? [] : ['', clientLine(report)]),
+    ...notes(report).flatMap(line => ['', line]),
   ].join('\n');
 }
 
@@ -99,18 +158,22 @@ const CHART = { left: 150, width: 720, row: 34, bar: 12, top: 46, right: 170 };
 /** Bars of rates, relative to the faster of the two. */
 export function chart(report: Report): string {
   const { left, width, row, bar, top, right } = CHART;
-  const height = top + report.cases.length * row + 10;
+  const entries = [
+    ...report.cases.map(result => ({ result, label: result.workload as string })),
+    ...(report.cluster?.cases ?? []).map(result => ({ result, label: `3 nodes, ${result.workload}` })),
+  ];
+  const height = top + entries.length * row + 10;
   const span = width - left - right;
   const text = (x: number, y: number, content: string, extra = ''): string =>
     `<text x="${x}" y="${y}" ${extra}>${content}</text>`;
-  const bars = report.cases.flatMap((result, index) => {
-    const { workload, connections, ours, peer } = result;
+  const bars = entries.flatMap(({ result, label }, index) => {
+    const { connections, ours, peer } = result;
     const y = top + index * row;
     const most = Math.max(ours.rate, peer?.rate ?? 0) || 1;
     const own = Math.max(1, Math.round((ours.rate / most) * span));
     const other = peer === undefined ? 0 : Math.max(1, Math.round((peer.rate / most) * span));
     return [
-      text(left - 8, y + 16, `${workload}, ${connections}`, 'text-anchor="end"'),
+      text(left - 8, y + 16, `${label}, ${connections}`, 'text-anchor="end"'),
       `<rect x="${left}" y="${y}" width="${own}" height="${bar}" fill="#2f6fde"/>`,
       text(left + own + 6, y + 10, `${number(ours.rate)}/s ${ratio(result)}`),
       ...(peer === undefined
