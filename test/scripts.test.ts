@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { run } from './support/child.ts';
 import { ROOT } from './support/paths.ts';
 
-const SCRIPTS = [['bench'], ['failover'], ['sim'], ['test', 'unit']] as const;
+const SCRIPTS = [['bench'], ['failover'], ['sim'], ['soak'], ['test', 'unit']] as const;
 
 for (const [name, ...words] of SCRIPTS) {
   const script = path.join(ROOT, `dist/scripts/${name}.js`);
