@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { numberOption } from '../src/cli/usage.ts';
 import { administer, connect } from '../src/client/index.ts';
 import { startCluster, type NodeProcess } from './bench/cluster.ts';
+import { WORKLOADS } from './bench/workloads.ts';
 import { orUsage, scriptArguments } from './options.ts';
 
 const USAGE = `npm run soak -- [options]
@@ -57,17 +58,17 @@ function memory(node: NodeProcess): string {
 
 async function watch(totalMinutes: number): Promise<void> {
   const endMs = performance.now() + totalMinutes * MINUTE_MS;
-  while (performance.now() < endMs) {
-    await sleep(Math.min(REPORT_MS, Math.max(0, endMs - performance.now())));
+  for (let leftMs = endMs - performance.now(); leftMs > 1; leftMs = endMs - performance.now()) {
+    await sleep(Math.min(REPORT_MS, leftMs));
     const elapsed = ((performance.now() - startMs) / MINUTE_MS).toFixed(1).padStart(5);
     console.log(`${elapsed}  ${nodes.map(memory).join('  ')}`);
   }
 }
 
-console.log(`${connections} writers of 1 kB; memory in MiB`);
+console.log(`${connections} connections, each: ${WORKLOADS.replace}; memory in MiB`);
 console.log('  min              leader            follower      killed and back');
 const seconds = String((minutes + after) * 60);
-const load = spawn(process.execPath, [LOAD, leader.address, 'write', String(connections), seconds], {
+const load = spawn(process.execPath, [LOAD, leader.address, 'replace', String(connections), seconds], {
   stdio: ['ignore', 'pipe', 'inherit'],
 });
 let output = '';

@@ -5,6 +5,7 @@ import { encodeRequest, ParameterTuple, valueType, type Request } from '../../sr
 
 export const DATABASE = 'bench.db';
 export const ROWS = 10_000;
+const KEYS = 2000;
 
 export const SETUP: readonly string[] = [
   'CREATE TABLE IF NOT EXISTS model (key TEXT, value TEXT, UNIQUE (key))',
@@ -14,10 +15,11 @@ export const SETUP: readonly string[] = [
    INSERT OR IGNORE INTO r SELECT x, 'key-' || x, 'value-' || x || '-abcdefghijklmnopqrstuvwxyz', x * 1.5 FROM c`,
 ];
 
-export type WorkloadName = 'write' | 'small' | 'read' | 'scan' | 'mix' | 'transaction';
+export type WorkloadName = 'write' | 'replace' | 'small' | 'read' | 'scan' | 'mix' | 'transaction';
 
 export const WORKLOADS: Readonly<Record<WorkloadName, string>> = {
   write: 'INSERT OR REPLACE of 1 kB under a random unique text key, autocommit',
+  replace: `INSERT OR REPLACE of 1 kB under one of ${KEYS} keys, so that the database stays as large as it is`,
   small: 'INSERT of a 16-byte row, autocommit',
   read: 'SELECT of one row by primary key',
   scan: `SELECT of all ${ROWS} rows`,
@@ -39,6 +41,7 @@ type StatementName = keyof typeof STATEMENTS;
 /** The statements that a workload needs prepared, in the order of their ids. */
 export const PREPARED: Readonly<Record<WorkloadName, readonly StatementName[]>> = {
   write: ['write'],
+  replace: ['write'],
   small: ['small'],
   read: ['read'],
   scan: ['scan'],
@@ -82,6 +85,8 @@ export class RequestSource {
       case 'transaction':
         this.#step = (this.#step + 1) % 4;
         return this.#of((['commit', 'begin', 'write', 'write'] as const)[this.#step]!);
+      case 'replace':
+        return this.#of('write');
       case 'write':
       case 'small':
       case 'read':
@@ -108,7 +113,8 @@ export class RequestSource {
     if (name === 'read') {
       bytes.writeUInt32LE(1 + ((sequence * 7919) % ROWS), 24);
     } else if (name === 'write') {
-      const random = Math.imul(sequence, 2654435761) & 0xffffff;
+      const scattered = Math.imul(sequence, 2654435761) & 0xffffff;
+      const random = this.#workload === 'replace' ? scattered % KEYS : scattered;
       bytes.write(random.toString(16).padStart(8, '0'), 24, 'latin1');
       bytes.write(String(this.#connection).padStart(4, '0'), 24 + KEY_SIZE - 5, 'latin1');
     }
