@@ -15,7 +15,7 @@ export interface Identity {
   readonly address: string;
 }
 
-/** Ids of a node that founds a cluster by itself in an empty directory (raft and disk spec section 5.5). */
+/** Ids of a node that founds a cluster by itself in an empty directory (docs/files.md, section 5.5). */
 export const FOUNDER_IDS: readonly ServerId[] = [1n, 0x2dc171858c3155ben];
 
 /** The file in which go-dqlite's application layer keeps the same (raft and disk spec section 5.10). */
