@@ -1,6 +1,7 @@
 /** Options, checked loudly: a misspelt name or a value out of range is an error that says what there is. */
 
-import { DqliteError } from '../lib/errors.ts';
+import { parseAddress } from '../host/index.ts';
+import { DqliteError, messageOf } from '../lib/errors.ts';
 import type { ConnectOptions } from './types.ts';
 
 export type Settings = {
@@ -48,6 +49,7 @@ function refuse(message: string, hint?: string): never {
 
 /** Throws DqliteError USAGE. */
 export function settingsOf(options: ConnectOptions): Settings {
+  if (typeof options !== 'object' || options === null) refuse('connect needs options', 'write { servers, database }');
   const names = ['servers', 'database', ...Object.keys(DEFAULTS)];
   for (const [name, value] of Object.entries(options)) {
     if (!names.includes(name)) refuse(`there is no option "${name}"`, `options are ${names.join(', ')}`);
@@ -73,6 +75,14 @@ export function settingsOf(options: ConnectOptions): Settings {
 }
 
 export function checkServers(servers: readonly string[]): void {
-  if (Array.isArray(servers) && servers.length > 0 && servers.every(server => typeof server === 'string')) return;
-  refuse('servers is a list of at least one address', "write servers: ['host:port']");
+  if (!Array.isArray(servers) || servers.length === 0 || !servers.every(server => typeof server === 'string')) {
+    refuse('servers is a list of at least one address', "write servers: ['host:port']");
+  }
+  for (const server of servers) {
+    try {
+      parseAddress(server);
+    } catch (error) {
+      refuse(`servers: ${messageOf(error)}`, 'write host:port, [ipv6]:port or @name');
+    }
+  }
 }

@@ -11,43 +11,15 @@ import {
 } from '../host/index.ts';
 import { uint32At, Writer } from '../lib/bytes.ts';
 import { DqliteError, messageOf } from '../lib/errors.ts';
-import { defaultEngineOptions, Engine, type EngineOptions } from '../engine/index.ts';
+import { Engine } from '../engine/index.ts';
 import { Gateway, RefusingHandler, type GatewayNode } from '../gateway/index.ts';
 import { Log } from '../log/index.ts';
 import { Acceptor, Peers } from '../net/index.ts';
 import { findServer, Raft, type Configuration, type Peer, type Role, type ServerId } from '../raft/index.ts';
 import { FOUNDER_IDS, checkConfiguration, checkInfoFile, writeIdFile } from './identity.ts';
+import { checkOptions, engineOptionsOf, type NodeOptions } from './options.ts';
 import { EventStream } from './event-stream.ts';
 import { Replica, type ReplicaEvent } from './replica.ts';
-
-export interface NodeOptions {
-  /** 1 and 0x2dc171858c3155be found a cluster in an empty directory. */
-  readonly id: bigint;
-  /** The text that goes into the cluster's configuration: what clients and peers dial and compare. */
-  readonly address: string;
-  /** The data directory; made if it is not there. */
-  readonly directory: string;
-  /** Where to listen if that is not `address`: `host:port` or `@name`; port 0 and `@` choose. */
-  readonly bind?: string | undefined;
-  readonly logger?: Logger | undefined;
-  /** Replaces the operating system, for simulations. */
-  readonly host?: Host | undefined;
-  /** One-way latency of the cluster's network; sets heartbeat (1.5 x) and election timeout (15 x). */
-  readonly latencyMs?: number | undefined;
-  /** Take a snapshot after this many entries, as C dqlite does; by default when the log outweighs the databases. */
-  readonly snapshotThreshold?: number | undefined;
-  /** Entries kept on disk before a snapshot. */
-  readonly snapshotTrailing?: number | undefined;
-  readonly failureDomain?: bigint | undefined;
-  readonly maxConnections?: number | undefined;
-  /** Largest request in bytes. */
-  readonly maxRequestBytes?: number | undefined;
-  /** Bytes of requests that all connections together may hold. */
-  readonly maxBufferedBytes?: number | undefined;
-  readonly engine?: Partial<EngineOptions> | undefined;
-  /** An error that this node cannot go on with: it has stopped serving. */
-  readonly onFailure?: ((error: unknown) => void) | undefined;
-}
 
 const DEFAULT_HEARTBEAT_MS = 500;
 const DEFAULT_ELECTION_TIMEOUT_MS = 3000;
@@ -78,16 +50,14 @@ export class Node {
 
   /**
    * Starts a node. Resolves when it accepts connections; the only voter of a cluster leads by then. Rejects with
-   * DqliteError: DAMAGED, LOCKED, CONFIGURATION, IO, UNSUPPORTED.
+   * DqliteError: USAGE for wrong options, DAMAGED, LOCKED, CONFIGURATION, IO, UNSUPPORTED.
    */
   static async start(options: NodeOptions): Promise<Node> {
+    checkOptions(options);
     const host = options.host ?? nodeHost();
     const logger = options.logger ?? silentLogger;
     const { clock, files, random } = host;
     const self = { id: options.id, address: options.address };
-    if (self.id <= 0n || self.id >= 1n << 64n) {
-      throw new DqliteError('CONFIGURATION', `${self.id} is not a node id`, { hint: 'ids are 1 to 2^64 - 1' });
-    }
     const log = await Log.open({ files, clock, directory: options.directory, logger });
     try {
       await checkInfoFile(files, options.directory, self);
@@ -106,7 +76,7 @@ export class Node {
         fillRandom: (bytes: Uint8Array) => random.fill(bytes),
         sameBytes: host.sameBytes,
       };
-      const engine = await Engine.create({ ...defaultEngineOptions, ...options.engine }, clock, environment, logger);
+      const engine = await Engine.create(engineOptionsOf(options.engine), clock, environment, logger);
       if (log.snapshot !== undefined) await log.readSnapshot(engine.restorer());
       return await Node.#assemble(options, host, logger, log, raft, engine);
     } catch (error) {

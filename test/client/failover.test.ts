@@ -329,6 +329,7 @@ test('options are checked', async () => {
     [{ minConnections: 5, maxConnections: 4 }, /more than/],
     [{ timeoutMs: -1 }, /timeoutMs/],
     [{ servers: [] }, /servers/],
+    [{ servers: ['127.0.0.1:port'] }, /servers: "127\.0\.0\.1:port" is not an address/],
     [{ database: '' }, /database/],
     [{ integers: 'string' }, /integers is string, not number or bigint/],
   ];
