@@ -119,7 +119,15 @@ export class NodeFiles implements Files {
 
   /** Level by level: Node's own recursion never ends where a folder answers ENOENT for whatever is made in it, as /proc does. */
   async makeDirectory(directory: string): Promise<void> {
-    const make = (): Promise<void> => run(directory, done => fs.mkdir(directory, { mode: DIRECTORY_MODE }, done));
+    const make = async (): Promise<void> => {
+      await run(directory, done => fs.mkdir(directory, { mode: DIRECTORY_MODE }, done));
+      try {
+        await this.syncDirectory(path.dirname(directory));
+      } catch (error) {
+        // Whoever may make something in a folder need not be allowed to read it.
+        if (!(error instanceof FileError) || error.code !== 'EACCES') throw error;
+      }
+    };
     try {
       await make();
     } catch (error) {

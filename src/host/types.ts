@@ -64,7 +64,7 @@ export interface Files {
   open(path: string, options: OpenOptions): Promise<File>;
   /** Names in a folder, in no particular order. */
   list(path: string): Promise<string[]>;
-  /** Makes a folder and those above it; no error if it is there. */
+  /** Makes a folder and those above it, durably; no error if it is there. */
   makeDirectory(path: string): Promise<void>;
   /** Replaces what has the new name. Durable after `syncDirectory`. */
   rename(from: string, to: string): Promise<void>;
