@@ -1,6 +1,6 @@
 /**
  * The replicated databases of one node: executes SQL at once on the newest version, gathers what was executed into
- * batches, hands them to raft one slot at a time, and applies what raft has committed (design section 4).
+ * batches, hands them to raft one slot at a time, and applies what raft has committed (docs/ARCHITECTURE.md).
  *
  * Relies on the owner (`Replicator`): entries are proposed in order, committed in order, and each commit is told
  * exactly once. Guarantees: nothing is answered before it is committed, and what is undone was never answered.

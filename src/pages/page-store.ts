@@ -1,5 +1,5 @@
 /**
- * One database as a versioned page store (design section 4.1). A *version* is the state after one
+ * One database as a versioned page store (docs/ARCHITECTURE.md). A *version* is the state after one
  * transaction; a reader *pins* the version it looks at and is answered from it for as long as it likes;
  * the writer publishes a `WriteSet` as the next version. Two versions are special: *newest* (executed
  * here) and *committed* (stored by a quorum). Between them lie batches that were sealed for replication
