@@ -135,11 +135,12 @@ export class Node {
     const services = gatewayNode(options, host, raft, replica, engine);
     const acceptor = new Acceptor({
       net: host.net,
+      clock: host.clock,
       maxConnections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
       maxRequestBytes: options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
       maxBufferedBytes: options.maxBufferedBytes ?? DEFAULT_MAX_BUFFERED_BYTES,
       handler: (inbound, legacy) => new Gateway(inbound, services, legacy),
-      refuse: (inbound, reason) => new RefusingHandler(inbound, reason),
+      refuse: (inbound, reason) => new RefusingHandler(inbound, services, reason),
     });
     replica.start();
     try {
