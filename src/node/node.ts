@@ -118,6 +118,7 @@ export class Node {
           message: (from, message) => handler.received(from, message),
           snapshot: (from, message, size) => handler.snapshotOffered(from, message, size),
           unreachable: peer => handler.unreachable(peer),
+          isMember: peer => handler.isMember(peer),
         },
       );
     const replica = new Replica(raft, log, engine, {

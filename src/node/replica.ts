@@ -10,6 +10,7 @@ import { messageOf } from '../lib/errors.ts';
 import { SqliteError, type Engine, type Replicator } from '../engine/index.ts';
 import type { Log, ReceivedSnapshot } from '../log/index.ts';
 import type { PeerInbound, Peers, SnapshotReceiver } from '../net/index.ts';
+import { findServer } from '../raft/index.ts';
 import type {
   Change,
   Configuration,
@@ -220,7 +221,11 @@ export class Replica implements Replicator {
 
   /** Nobody but members has anything to say to the only voter: anybody can send CONNECT, and would depose it. */
   #isStranger({ id }: Peer): boolean {
-    return this.#raft.isOnlyVoter && !this.#raft.configuration.servers.some(server => server.id === id);
+    return this.#raft.isOnlyVoter && !this.isMember(id);
+  }
+
+  isMember(id: ServerId): boolean {
+    return findServer(this.#raft.configuration, id) !== undefined;
   }
 
   unreachable(peer: ServerId): void {
