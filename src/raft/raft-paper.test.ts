@@ -362,3 +362,25 @@ test('a term that is out of reach does not become that of the cluster', () => {
     assert.equal(fresh.raft.term, expected);
   }
 });
+
+test('while the disk is full no snapshot replaces the log', () => {
+  const single = new Single({ term: 2 });
+  const message = {
+    kind: 'installSnapshot',
+    term: 2,
+    lastIndex: 9,
+    lastTerm: 2,
+    configurationIndex: 1,
+    configuration: single.raft.configuration,
+  } as const;
+  const offer = (): string[] => kinds(single.step({ kind: 'snapshotOffered', from: peer(2), message }));
+  const received = (): string[] => kinds(single.step({ kind: 'snapshotReceived', from: peer(2), message }));
+  single.receive(2, append(2, 1, 1, [command(2)]));
+  assert.deepEqual(offer(), ['receiveSnapshot']);
+  single.step({ kind: 'storeFailed' });
+  assert.deepEqual(received(), ['discardSnapshot', 'appendEntriesResult'], 'it is to be sent again');
+  assert.deepEqual(offer(), ['appendEntriesResult']);
+  single.step({ kind: 'storeRecovered' });
+  assert.deepEqual(offer(), ['receiveSnapshot']);
+  assert.deepEqual(received(), ['installSnapshot']);
+});
