@@ -4,7 +4,7 @@
  */
 
 import type { Clock, Connection, Logger, Timer } from '../host/types.ts';
-import { FileError } from '../host/types.ts';
+import { mayPass } from '../host/types.ts';
 import { assert } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
 import { SqliteError, type Engine, type Replicator } from '../engine/index.ts';
@@ -65,6 +65,7 @@ const RETRY_MS = 1000;
 
 const DISK_FULL = 13;
 const DISK_ERROR = 10;
+const CANNOT_OPEN = 14;
 
 /** Transactions that are open when another node is to lead get this long to end. */
 const HANDOVER_GRACE_MS = 500;
@@ -72,6 +73,14 @@ const LEADERSHIP_LOST = 10506;
 
 function leadershipLost(): SqliteError {
   return new SqliteError(LEADERSHIP_LOST, 'leadership lost');
+}
+
+function diskFull(): SqliteError {
+  return new SqliteError(DISK_FULL, 'database or disk is full');
+}
+
+function tooManyFiles(): SqliteError {
+  return new SqliteError(CANNOT_OPEN, 'this node has too many files and connections open to write its log');
 }
 
 function doubtful(): SqliteError {
@@ -407,12 +416,13 @@ export class Replica implements Replicator {
       this.#fail(error);
       return;
     }
-    const isFull = error instanceof FileError && error.code === 'ENOSPC';
     // Where others have seen the entries, or may have, the core steps down, which ends all that was executed.
     const isAlone = this.#raft.isOnlyVoter;
-    if (isFull) {
-      logger.error({ error: messageOf(error) }, 'the disk is full: writes are refused until there is space');
-      const refusal = (): SqliteError => new SqliteError(DISK_FULL, 'database or disk is full');
+    if (mayPass(error)) {
+      const isFull = error.code === 'ENOSPC';
+      const what = isFull ? 'the disk is full' : 'too many files and connections are open';
+      logger.error({ error: messageOf(error) }, `${what}: writes are refused until there is space`);
+      const refusal = isFull ? diskFull : tooManyFiles;
       if (isAlone) this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
       this.#step({ kind: 'storeFailed' });
       this.#retryLater();
@@ -437,7 +447,7 @@ export class Replica implements Replicator {
 
   #recovered(): void {
     if (this.#stopped) return;
-    this.#options.logger.info({}, 'there is space on the disk again');
+    this.#options.logger.info({}, 'the log can be written again');
     this.#engine.writeRecovered();
     this.#step({ kind: 'storeRecovered' });
   }
