@@ -14,6 +14,8 @@ export interface LeaderAnswer {
 const FIRST_PAUSE_MS = 10;
 const MAX_PAUSE_MS = 250;
 const PAUSE_GROWTH = 1.5;
+/** Servers that are asked because others named them: more is no news of an election, but somebody who leads astray. */
+const MAX_NAMED = 10;
 
 /**
  * Asks all servers at the same time, and whoever they name, until one leads. Without success it is over when each has
@@ -29,6 +31,7 @@ export function searchLeader(
   return new Promise((resolve, reject) => {
     const answers = new Map<string, string>();
     const silent = new Set<string>();
+    let named = 0;
     let isOver = false;
 
     const poll = async (address: string): Promise<void> => {
@@ -45,7 +48,7 @@ export function searchLeader(
         } else {
           const { leader } = answer;
           answers.set(address, leader === '' ? `${address} knows no leader` : `${address} names ${leader}`);
-          if (leader !== '' && !answers.has(leader)) void poll(leader);
+          if (leader !== '' && !answers.has(leader) && ++named <= MAX_NAMED) void poll(leader);
         }
         silent.delete(address);
         if (silent.size === 0 && !isOver) {

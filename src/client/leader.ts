@@ -12,6 +12,9 @@ import { searchLeader, type LeaderAnswer } from './leader-search.ts';
 /** Whoever led last is asked alone for this long. */
 const HEAD_START_MS = 250;
 
+/** Members that are kept in mind. */
+const MAX_LEARNED = 100;
+
 export class LeaderFinder {
   readonly #host: ClientHost;
   readonly #timeoutMs: number;
@@ -132,7 +135,8 @@ export class LeaderFinder {
     // Who belongs to the cluster, for the day on which the configured servers are gone.
     connection.call({ kind: 'cluster', format: 1 }).then(
       answer => {
-        if (answer.kind === 'servers') this.#learned = answer.servers.map(server => server.address);
+        if (answer.kind !== 'servers') return;
+        this.#learned = answer.servers.slice(0, MAX_LEARNED).map(server => server.address);
       },
       () => {},
     );

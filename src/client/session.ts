@@ -54,7 +54,8 @@ export class Session {
   static async open(connection: ServerConnection, database: string, options: SessionOptions): Promise<Session> {
     const open = { kind: 'open', name: encodeUtf8(database), flags: 0n, vfs: encodeUtf8('volatile') } as const;
     try {
-      await Promise.all([connection.call({ kind: 'client', id: 0n }), connection.call(open)]);
+      const [, answer] = await Promise.all([connection.call({ kind: 'client', id: 0n }), connection.call(open)]);
+      if (answer.kind !== 'db') throw new DqliteError('PROTOCOL', `${answer.kind} in answer to OPEN`);
     } catch (error) {
       connection.close();
       throw error;

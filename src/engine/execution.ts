@@ -27,6 +27,7 @@ import {
   SQLITE_ROW,
   SQLITE_TOOBIG,
   SqliteError,
+  TOO_SLOW,
   type ClientCounters,
   type Connection,
   type Statement,
@@ -86,8 +87,6 @@ export interface ExecutionRequest {
 }
 
 const RETURNING_SAVEPOINT = 'dqlite_returning';
-/** What SQLite's progress callback says of a single step. */
-const TOO_SLOW = 'the statement ran longer than one step may take (maxStepMs)';
 
 /** `next`: go on with the next statement of the text. `stop`: the answer was given, or comes later. */
 type Outcome = 'next' | 'stop';

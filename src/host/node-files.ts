@@ -15,11 +15,12 @@ const DIRECTORY_MODE = 0o700;
 const isLinux = process.platform === 'linux';
 const isWindows = process.platform === 'win32';
 
-const KNOWN_CODES: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'ENOSPC', 'EIO', 'EACCES']);
+/** A quota is a full disk to us. */
+const ALIASES: Readonly<Record<string, FileErrorCode>> = { EDQUOT: 'ENOSPC', ENFILE: 'EMFILE' };
+const KNOWN_CODES: ReadonlySet<string> = new Set(['ENOENT', 'EEXIST', 'ENOSPC', 'EMFILE', 'EIO', 'EACCES']);
 
 function fileError(error: NodeJS.ErrnoException, target: string): FileError {
-  // A quota is a full disk to us.
-  const errno = codeOf(error) === 'EDQUOT' ? 'ENOSPC' : codeOf(error);
+  const errno = ALIASES[codeOf(error)] ?? codeOf(error);
   const code = KNOWN_CODES.has(errno) ? (errno as FileErrorCode) : 'OTHER';
   return new FileError(code, target, `${target}: ${systemText(error)}`, error);
 }

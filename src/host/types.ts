@@ -24,8 +24,11 @@ export interface Random {
   uint32(): number;
 }
 
-/** What a failed file operation was refused for, as far as the callers distinguish. */
-export type FileErrorCode = 'ENOENT' | 'EEXIST' | 'ENOSPC' | 'EIO' | 'EACCES' | 'OTHER';
+/**
+ * What a failed file operation was refused for, as far as the callers distinguish. `EMFILE`: the process, or the
+ * system, has as many files and connections open as it may.
+ */
+export type FileErrorCode = 'ENOENT' | 'EEXIST' | 'ENOSPC' | 'EMFILE' | 'EIO' | 'EACCES' | 'OTHER';
 
 export class FileError extends Error {
   override readonly name = 'FileError';
@@ -37,6 +40,11 @@ export class FileError extends Error {
     this.code = code;
     this.path = path;
   }
+}
+
+/** Whether an operation was refused for what others can give back: space, or places for open files. */
+export function mayPass(error: unknown): error is FileError {
+  return error instanceof FileError && (error.code === 'ENOSPC' || error.code === 'EMFILE');
 }
 
 /** An open file. One operation at a time, except reads. All operations reject with `FileError`. */

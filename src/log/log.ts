@@ -22,6 +22,7 @@ import {
 } from '../format/index.ts';
 import {
   FileError,
+  mayPass,
   type Clock,
   type DirectoryLock,
   type FileErrorCode,
@@ -272,7 +273,7 @@ export class Log {
   /**
    * Writes entries after the last one as one batch. Resolves when they are durable. Rejects with `FileError`; then
    * nothing can be appended until `recover` has resolved. None of the entries is in the log, but after an error other
-   * than ENOSPC, or if `isRepaired` is false, the next start may find them.
+   * than ENOSPC and EMFILE, or if `isRepaired` is false, the next start may find them.
    */
   append(entries: readonly Entry[]): Promise<void> {
     assert(this.#state === 'idle', this.#state === 'failed' ? 'an append has failed' : 'one append at a time');
@@ -283,7 +284,7 @@ export class Log {
         if (this.#retireWanted) this.#retire();
       },
       async (error: unknown) => {
-        this.#isRepaired = error instanceof FileError && error.code === 'ENOSPC' && (await this.#repair());
+        this.#isRepaired = mayPass(error) && (await this.#repair());
         this.#state = 'failed';
         throw error;
       },

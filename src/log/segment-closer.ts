@@ -5,7 +5,7 @@
  */
 
 import { formatFileName } from '../format/index.ts';
-import { FileError, type Files, type Logger } from '../host/types.ts';
+import { mayPass, type Files, type Logger } from '../host/types.ts';
 import { messageOf } from '../lib/errors.ts';
 import { removeIfThere } from './remove.ts';
 import type { SegmentIndex } from './segment-index.ts';
@@ -80,8 +80,7 @@ export class SegmentCloser {
         this.#waiting.shift();
       } catch (error) {
         this.#error = error;
-        const full = error instanceof FileError && error.code === 'ENOSPC';
-        this.#failed = !full || oldest.writer.syncFailed;
+        this.#failed = !mayPass(error) || oldest.writer.syncFailed;
         const fields = { file: oldest.writer.name, error: messageOf(error), triedAgain: !this.#failed };
         this.#options.logger.error(fields, 'a full segment could not be closed');
         return;

@@ -4,7 +4,7 @@
  * bounded, and the connection is not read any further.
  */
 
-import type { Connection, ConnectionHandlers } from '../host/types.ts';
+import type { Clock, Connection, ConnectionHandlers, Timer } from '../host/types.ts';
 import type { Writer } from '../lib/bytes.ts';
 import { FrameParser, MessageTooLargeError, protocolVersion, type Frame, type FrameHeader } from '../wire/index.ts';
 
@@ -30,12 +30,17 @@ export interface Successor {
 }
 
 export interface InboundOptions {
+  readonly clock: Clock;
+  /** The connection is one too many: it gets an answer, and then it has to go. */
+  readonly isRefused: boolean;
   /** Largest request body in bytes. */
   readonly maxRequestBytes: number;
   /** Bytes of requests that all connections together may hold. */
   readonly budget: InboundBudget;
   /** Makes the handler, once the protocol version is known to be good. */
   readonly handler: (inbound: Inbound, legacy: boolean) => ClientHandler;
+  /** The stream goes on in another protocol. */
+  readonly takenOver: () => void;
   readonly closed: (inbound: Inbound) => void;
 }
 
@@ -52,6 +57,11 @@ export class InboundBudget {
 /** Requests sent ahead are read up to here; then the connection is paused until some of them are served. */
 const READ_AHEAD_BYTES = 64 * 1024;
 
+/** A client that has not said which protocol it speaks by then, or was refused and is still there, has to go. */
+const GREETING_MS = 10_000;
+/** So long a client may keep a connection that is over. */
+const LINGER_MS = 30_000;
+
 export class Inbound implements ConnectionHandlers {
   readonly connection: Connection;
   readonly #options: InboundOptions;
@@ -61,6 +71,8 @@ export class Inbound implements ConnectionHandlers {
   #finished = false;
   #counted = 0;
   #successor: Successor | undefined = undefined;
+  /** When it is dropped: connections are few, and who does nothing must not keep one. */
+  #deadline: Timer;
   /** The handler is busy: what arrives waits. */
   busy = false;
 
@@ -68,6 +80,7 @@ export class Inbound implements ConnectionHandlers {
     this.connection = connection;
     this.#options = options;
     this.#parser = new FrameParser(options.maxRequestBytes);
+    this.#deadline = options.clock.setTimer(GREETING_MS, () => this.drop());
   }
 
   /** The next message, if it has arrived as a whole. */
@@ -101,7 +114,9 @@ export class Inbound implements ConnectionHandlers {
   /** The stream goes on in another protocol: raft, after CONNECT. `begin` gives who takes what follows. */
   takeOver(begin: (connection: Connection) => Successor): void {
     const rest = this.#parser.rest();
+    this.#deadline.cancel();
     this.#stopReading();
+    this.#options.takenOver();
     this.#successor = begin(this.connection);
     if (rest.length > 0) this.#successor.received(rest);
   }
@@ -110,6 +125,7 @@ export class Inbound implements ConnectionHandlers {
   finish(): void {
     this.#stopReading();
     this.connection.end();
+    this.#linger();
   }
 
   /** Closes at once, without a word. */
@@ -155,6 +171,7 @@ export class Inbound implements ConnectionHandlers {
   }
 
   closed(): void {
+    this.#deadline.cancel();
     this.#stopReading();
     this.#successor?.close();
     this.#handler?.closed();
@@ -169,8 +186,18 @@ export class Inbound implements ConnectionHandlers {
       this.drop();
       return false;
     }
+    if (!this.#options.isRefused) this.#deadline.cancel();
     this.#handler = this.#options.handler(this, version === protocolVersion.legacy);
     return true;
+  }
+
+  /** The other side may read the rest as slowly as it likes; then it has to close. */
+  #linger(): void {
+    this.#deadline.cancel();
+    this.#deadline = this.#options.clock.setTimer(LINGER_MS, () => {
+      if (this.connection.pendingBytes > 0) this.#linger();
+      else this.drop();
+    });
   }
 
   /** What has arrived and was not taken is forgotten. */

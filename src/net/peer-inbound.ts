@@ -22,6 +22,8 @@ export interface PeerHandler {
   message(from: Peer, message: Exclude<Message, InstallSnapshot>): void;
   /** `size` bytes of data follow. Gives who takes them; undefined: nobody wants them. */
   snapshot(from: Peer, message: InstallSnapshot, size: number): SnapshotReceiver | undefined;
+  /** So many bytes more of messages that have not arrived as a whole are held, or less. */
+  buffered(difference: number): void;
   /** The connection is over; `error`: because of what the peer has sent. */
   gone(inbound: PeerInbound, error: DecodeError | undefined): void;
 }
@@ -36,6 +38,8 @@ export class PeerInbound {
   /** Snapshot data is being stored: the rest waits. */
   #waiting = false;
   #over = false;
+  /** Bytes of messages that have not arrived as a whole. */
+  bufferedBytes: number = 0;
 
   constructor(connection: Connection, from: Peer, handler: PeerHandler) {
     this.#connection = connection;
@@ -47,16 +51,24 @@ export class PeerInbound {
     if (this.#over) return;
     this.#parser.push(bytes);
     this.#pump();
+    if (!this.#over) this.#count(this.#parser.bufferedBytes);
   }
 
   /** The connection has ended, or is to end. */
   close(error?: DecodeError): void {
     if (this.#over) return;
     this.#over = true;
+    this.#count(0);
     this.#connection.destroy();
     this.#receiver?.abandon();
     this.#receiver = undefined;
     this.#handler.gone(this, error);
+  }
+
+  #count(bytes: number): void {
+    const difference = bytes - this.bufferedBytes;
+    this.bufferedBytes = bytes;
+    this.#handler.buffered(difference);
   }
 
   #pump(): void {
@@ -96,6 +108,7 @@ export class PeerInbound {
       if (this.#over) return;
       this.#connection.resume();
       this.#pump();
+      if (!this.#over) this.#count(this.#parser.bufferedBytes);
     });
   }
 }

@@ -1,7 +1,7 @@
 /** The connections between this node and the other members: one outbound link to each, and whatever they open. */
 
 import type { Connection, Logger } from '../host/types.ts';
-import type { DecodeError } from '../lib/bytes.ts';
+import { DecodeError } from '../lib/bytes.ts';
 import type { InstallSnapshot, Message, Peer, ServerId } from '../raft/index.ts';
 import { encodeInstallSnapshot, encodeMessage } from '../rpc/index.ts';
 import { PeerInbound, type SnapshotReceiver } from './peer-inbound.ts';
@@ -14,20 +14,29 @@ export interface PeerEvents {
   snapshot(from: Peer, message: InstallSnapshot, size: number): SnapshotReceiver | undefined;
   /** What was sent to it lately may not have arrived. */
   unreachable(peer: ServerId): void;
+  /** Whether somebody with this id belongs to the cluster, as far as this node knows. */
+  isMember(peer: ServerId): boolean;
 }
 
 export interface PeersOptions extends PeerLinkOptions {
   readonly logger: Logger;
+  /**
+   * Bytes of unfinished messages of all peers; who has most of them goes when there are more. By default two of the
+   * largest entries, 1 GiB.
+   */
+  readonly maxBufferedBytes?: number;
 }
 
-/** Connections that peers have open to this node; the oldest goes when there are more. */
+/** Connections that peers have open to this node; the oldest goes when there are more, of strangers if there are any. */
 const MAX_INBOUND = 256;
+const DEFAULT_MAX_BUFFERED_BYTES = 1024 * 1024 * 1024;
 
 export class Peers {
   readonly #options: PeersOptions;
   readonly #events: PeerEvents;
   readonly #links = new Map<ServerId, PeerLink>();
   readonly #inbound = new Set<PeerInbound>();
+  #bufferedBytes = 0;
 
   constructor(options: PeersOptions, events: PeerEvents) {
     this.#options = options;
@@ -49,12 +58,13 @@ export class Peers {
     const inbound = new PeerInbound(connection, from, {
       message: (peer, message) => this.#events.message(peer, message),
       snapshot: (peer, message, size) => this.#events.snapshot(peer, message, size),
+      buffered: difference => this.#buffered(difference),
       gone: (gone, error) => this.#gone(gone, error),
     });
     this.#inbound.add(inbound);
     if (this.#inbound.size > MAX_INBOUND) {
-      const [oldest] = this.#inbound;
-      oldest!.close();
+      const all = [...this.#inbound];
+      (all.find(({ from: { id } }) => !this.#events.isMember(id)) ?? all[0]!).close();
     }
     return inbound;
   }
@@ -81,6 +91,14 @@ export class Peers {
     const made = new PeerLink(peer, this.#options, () => this.#events.unreachable(peer.id));
     this.#links.set(peer.id, made);
     return made;
+  }
+
+  #buffered(difference: number): void {
+    this.#bufferedBytes += difference;
+    const { maxBufferedBytes = DEFAULT_MAX_BUFFERED_BYTES } = this.#options;
+    if (difference <= 0 || this.#bufferedBytes <= maxBufferedBytes) return;
+    const [largest] = [...this.#inbound].sort((a, b) => b.bufferedBytes - a.bufferedBytes);
+    largest!.close(new DecodeError('unfinished messages hold more memory than allowed', 0));
   }
 
   #gone(inbound: PeerInbound, error: DecodeError | undefined): void {

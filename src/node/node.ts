@@ -118,6 +118,7 @@ export class Node {
           message: (from, message) => handler.received(from, message),
           snapshot: (from, message, size) => handler.snapshotOffered(from, message, size),
           unreachable: peer => handler.unreachable(peer),
+          isMember: peer => handler.isMember(peer),
         },
       );
     const replica = new Replica(raft, log, engine, {
@@ -135,11 +136,12 @@ export class Node {
     const services = gatewayNode(options, host, raft, replica, engine);
     const acceptor = new Acceptor({
       net: host.net,
+      clock: host.clock,
       maxConnections: options.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
       maxRequestBytes: options.maxRequestBytes ?? DEFAULT_MAX_REQUEST_BYTES,
       maxBufferedBytes: options.maxBufferedBytes ?? DEFAULT_MAX_BUFFERED_BYTES,
       handler: (inbound, legacy) => new Gateway(inbound, services, legacy),
-      refuse: (inbound, reason) => new RefusingHandler(inbound, reason),
+      refuse: (inbound, reason) => new RefusingHandler(inbound, services, reason),
     });
     replica.start();
     try {

@@ -4,12 +4,13 @@
  */
 
 import type { Clock, Connection, Logger, Timer } from '../host/types.ts';
-import { FileError } from '../host/types.ts';
+import { mayPass } from '../host/types.ts';
 import { assert } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
 import { SqliteError, type Engine, type Replicator } from '../engine/index.ts';
 import type { Log, ReceivedSnapshot } from '../log/index.ts';
 import type { PeerInbound, Peers, SnapshotReceiver } from '../net/index.ts';
+import { findServer } from '../raft/index.ts';
 import type {
   Change,
   Configuration,
@@ -64,6 +65,7 @@ const RETRY_MS = 1000;
 
 const DISK_FULL = 13;
 const DISK_ERROR = 10;
+const CANNOT_OPEN = 14;
 
 /** Transactions that are open when another node is to lead get this long to end. */
 const HANDOVER_GRACE_MS = 500;
@@ -71,6 +73,14 @@ const LEADERSHIP_LOST = 10506;
 
 function leadershipLost(): SqliteError {
   return new SqliteError(LEADERSHIP_LOST, 'leadership lost');
+}
+
+function diskFull(): SqliteError {
+  return new SqliteError(DISK_FULL, 'database or disk is full');
+}
+
+function tooManyFiles(): SqliteError {
+  return new SqliteError(CANNOT_OPEN, 'this node has too many files and connections open to write its log');
 }
 
 function doubtful(): SqliteError {
@@ -220,7 +230,11 @@ export class Replica implements Replicator {
 
   /** Nobody but members has anything to say to the only voter: anybody can send CONNECT, and would depose it. */
   #isStranger({ id }: Peer): boolean {
-    return this.#raft.isOnlyVoter && !this.#raft.configuration.servers.some(server => server.id === id);
+    return this.#raft.isOnlyVoter && !this.isMember(id);
+  }
+
+  isMember(id: ServerId): boolean {
+    return findServer(this.#raft.configuration, id) !== undefined;
   }
 
   unreachable(peer: ServerId): void {
@@ -402,12 +416,13 @@ export class Replica implements Replicator {
       this.#fail(error);
       return;
     }
-    const isFull = error instanceof FileError && error.code === 'ENOSPC';
     // Where others have seen the entries, or may have, the core steps down, which ends all that was executed.
     const isAlone = this.#raft.isOnlyVoter;
-    if (isFull) {
-      logger.error({ error: messageOf(error) }, 'the disk is full: writes are refused until there is space');
-      const refusal = (): SqliteError => new SqliteError(DISK_FULL, 'database or disk is full');
+    if (mayPass(error)) {
+      const isFull = error.code === 'ENOSPC';
+      const what = isFull ? 'the disk is full' : 'too many files and connections are open';
+      logger.error({ error: messageOf(error) }, `${what}: writes are refused until there is space`);
+      const refusal = isFull ? diskFull : tooManyFiles;
       if (isAlone) this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
       this.#step({ kind: 'storeFailed' });
       this.#retryLater();
@@ -432,7 +447,7 @@ export class Replica implements Replicator {
 
   #recovered(): void {
     if (this.#stopped) return;
-    this.#options.logger.info({}, 'there is space on the disk again');
+    this.#options.logger.info({}, 'the log can be written again');
     this.#engine.writeRecovered();
     this.#step({ kind: 'storeRecovered' });
   }

@@ -105,6 +105,10 @@ export class Follower {
     }
     if (!this.#follow(from, message.term) || this.#installing !== undefined) return;
     if (this.#acknowledgeIfKnown(from, message)) return;
+    if (core.storeFailed) {
+      this.#answer(from, message.lastIndex, core.log.lastIndex);
+      return;
+    }
     const { electionTimeoutMs } = core.settings;
     if (this.#receiving !== undefined && core.nowMs - this.#receiving.progressMs < electionTimeoutMs) return;
     this.#receiving = { from, index: message.lastIndex, progressMs: core.nowMs };
@@ -131,9 +135,11 @@ export class Follower {
     const core = this.#core;
     this.#receiving = undefined;
     const isWanted = core.role === 'follower' && this.#installing === undefined && !this.#isKnown(message);
-    if (!isWanted) {
+    // It would replace a log that cannot be written now.
+    if (!isWanted || core.storeFailed) {
       core.emit({ kind: 'discardSnapshot', from, message });
-      if (core.leader?.id === from.id) this.#acknowledgeIfKnown(from, message);
+      if (isWanted) this.snapshotNotReceived(from, message);
+      else if (core.leader?.id === from.id) this.#acknowledgeIfKnown(from, message);
       return;
     }
     this.#installing = {

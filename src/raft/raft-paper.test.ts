@@ -327,3 +327,60 @@ test('what a peer does wrong is reported and ignored', () => {
   assert.deepEqual(kinds(single.receive(3, append(2, 3, 2))), ['violation'], 'two leaders in one term');
   assert.equal(single.raft.log.lastIndex, 3);
 });
+
+test('a term that is out of reach does not become that of the cluster', () => {
+  const last = Number.MAX_SAFE_INTEGER;
+  const messages = (term: number): Parameters<Single['receive']>[1][] => [
+    append(term, 1, 1),
+    vote(term, 2, 9, 2),
+    { ...vote(term, 2, 9, 2), disruptLeader: true },
+    { kind: 'requestVoteResult', term, granted: false, preVote: undefined },
+    { kind: 'appendEntriesResult', term, rejected: 0, lastIndex: 1, features: undefined },
+    { kind: 'readProbe', term, number: 1 },
+    { kind: 'readProbeResult', term, number: 1, lastIndex: 1, features: undefined },
+    { kind: 'timeoutNow', term, lastIndex: 1, lastTerm: 1 },
+  ];
+  for (const term of [2 ** 24 + 3, 2 ** 32, last]) {
+    const single = new Single({ term: 2 });
+    single.lead();
+    const { term: own } = single.raft;
+    assert.equal(own, 3);
+    for (const message of messages(term + 1 > last ? last : term + 1)) {
+      assert.deepEqual(kinds(single.receive(2, message)), ['violation'], message.kind);
+    }
+    assert.deepEqual([single.raft.role, single.raft.term], ['leader', own]);
+  }
+  const late = new Single({ term: 2 });
+  late.receive(2, append(2 ** 24 + 2, 1, 1));
+  assert.equal(late.raft.term, 2 ** 24 + 2, 'many elections may have been missed');
+  for (const [term, expected] of [
+    [2 ** 52, 2 ** 52],
+    [2 ** 52 + 1, 0],
+  ] as const) {
+    const fresh = new Single({ term: 0 });
+    fresh.receive(2, append(term, 0, 0));
+    assert.equal(fresh.raft.term, expected);
+  }
+});
+
+test('while the disk is full no snapshot replaces the log', () => {
+  const single = new Single({ term: 2 });
+  const message = {
+    kind: 'installSnapshot',
+    term: 2,
+    lastIndex: 9,
+    lastTerm: 2,
+    configurationIndex: 1,
+    configuration: single.raft.configuration,
+  } as const;
+  const offer = (): string[] => kinds(single.step({ kind: 'snapshotOffered', from: peer(2), message }));
+  const received = (): string[] => kinds(single.step({ kind: 'snapshotReceived', from: peer(2), message }));
+  single.receive(2, append(2, 1, 1, [command(2)]));
+  assert.deepEqual(offer(), ['receiveSnapshot']);
+  single.step({ kind: 'storeFailed' });
+  assert.deepEqual(received(), ['discardSnapshot', 'appendEntriesResult'], 'it is to be sent again');
+  assert.deepEqual(offer(), ['appendEntriesResult']);
+  single.step({ kind: 'storeRecovered' });
+  assert.deepEqual(offer(), ['receiveSnapshot']);
+  assert.deepEqual(received(), ['installSnapshot']);
+});

@@ -16,6 +16,14 @@ import type { RaftLog } from './raft-log.ts';
 import type { Transitions } from './roles.ts';
 import type { Entry, Index, Input, Output, Peer, RaftRole, ServerId, Term } from './types.ts';
 
+/**
+ * A message from so many terms ahead is no news of elections that were missed, which would have taken half a year: one
+ * number near the end of what a term can be would leave no term for elections, in this cluster, for ever.
+ */
+const MAX_TERM_LEAP = 2 ** 24;
+/** Whoever knows no term yet takes any that leaves enough. */
+const MAX_FIRST_TERM = 2 ** 52;
+
 export class Raft {
   readonly #core: Core;
   readonly #election: Election;
@@ -151,7 +159,7 @@ export class Raft {
         this.#tick(nowMs);
         break;
       case 'received':
-        this.#received(input.from, input.message);
+        if (this.#isPlausible(input.from, input.message.term)) this.#received(input.from, input.message);
         break;
       case 'unreachable':
         this.#leader?.unreachable(input.peer);
@@ -212,7 +220,9 @@ export class Raft {
         this.#leader?.snapshotSent(input.peer, false);
         break;
       case 'snapshotOffered':
-        this.#follower.snapshotOffered(input.from, input.message);
+        if (this.#isPlausible(input.from, input.message.term)) {
+          this.#follower.snapshotOffered(input.from, input.message);
+        }
         break;
       case 'snapshotProgress':
         this.#follower.snapshotProgress(input.from);
@@ -240,6 +250,13 @@ export class Raft {
     }
     if (this.#leader === undefined) this.#election.tick();
     else this.#leader.tick();
+  }
+
+  #isPlausible(from: Peer, term: Term): boolean {
+    const core = this.#core;
+    if (term <= (core.term === 0 ? MAX_FIRST_TERM : core.term + MAX_TERM_LEAP)) return true;
+    core.emit({ kind: 'violation', peer: from.id, reason: `it speaks of term ${term} in term ${core.term}` });
+    return false;
   }
 
   #received(from: Peer, message: Exclude<Message, InstallSnapshot>): void {

@@ -28,6 +28,7 @@ const MESSAGES: Readonly<Record<FileErrorCode, string>> = {
   ENOENT: 'no such file or directory',
   EEXIST: 'the file exists',
   ENOSPC: 'no space left on device',
+  EMFILE: 'too many open files',
   EIO: 'input/output error',
   EACCES: 'permission denied',
   OTHER: 'not possible',

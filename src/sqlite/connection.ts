@@ -22,13 +22,14 @@ import {
   SQLITE_FULL,
   SQLITE_INTERRUPT,
   SQLITE_IOERR,
+  SQLITE_IOERR_NOMEM,
   SQLITE_NOMEM,
   SQLITE_OK,
   SQLITE_ROW,
   TXN_WRITE,
 } from './constants.ts';
 import { findCounters, readCounter, writeCounter } from './counters.ts';
-import { SqliteError } from './error.ts';
+import { SqliteError, TOO_SLOW } from './error.ts';
 import { MainFile, type View } from './main-file.ts';
 import type { Sqlite } from './sqlite.ts';
 import { Statement } from './statement.ts';
@@ -49,7 +50,7 @@ export interface ClientCounters {
 }
 
 /** LIKE and GLOB patterns recurse on the native stack: 24 kB of pattern overflow it. */
-const MAX_PATTERN_LENGTH = 1000;
+export const MAX_PATTERN_LENGTH = 1000;
 /** Page cache of temporary tables: SQLite's usual one. This build's, 16 MiB, is too much of a heap that all share. */
 const TEMP_CACHE_KIB = 2000;
 
@@ -202,8 +203,10 @@ export class Connection {
     const text = sqlite.takeText(sql, offset);
     this.#facts = 0;
     this.#compiling = true;
+    sqlite.isLimited = true;
     const flags = persistent ? PREPARE_PERSISTENT : 0;
     const code = sqlite.exports.sqlite3_prepare_v3(this.pointer, text, size + 1, flags, sqlite.out, sqlite.out + 4);
+    sqlite.isLimited = false;
     this.#compiling = false;
     const pointer = sqlite.heap.uint32(sqlite.out);
     const end = sqlite.heap.uint32(sqlite.out + 4);
@@ -263,8 +266,12 @@ export class Connection {
     const primary = code & 0xff;
     // A cause that SQLite has dealt with by itself says nothing about this error.
     const ofCallback = primary === SQLITE_IOERR || primary === SQLITE_FULL || primary === SQLITE_INTERRUPT;
+    const isLate = vfs.cause === TOO_SLOW;
     const cause = ofCallback ? vfs.cause : undefined;
     vfs.cause = undefined;
+    // Memory was refused to what had run for too long.
+    if (isLate && (code === SQLITE_NOMEM || code === SQLITE_IOERR_NOMEM))
+      return new SqliteError(SQLITE_INTERRUPT, TOO_SLOW);
     if (code === SQLITE_NOMEM) return new SqliteError(code, 'out of memory');
     const message = cause ?? heap.string(exports.sqlite3_errmsg(this.pointer)) ?? 'unknown error';
     return new SqliteError(code, message, exports.sqlite3_error_offset(this.pointer));

@@ -20,6 +20,7 @@ export const SQLITE_BUSY_SNAPSHOT = 517;
 export const SQLITE_ABORT_ROLLBACK = 516;
 export const SQLITE_IOERR_READ = 266;
 export const SQLITE_IOERR_SHORT_READ = 522;
+export const SQLITE_IOERR_NOMEM = 3082;
 export const SQLITE_IOERR_WRITE = 778;
 export const SQLITE_IOERR_TRUNCATE = 1546;
 export const SQLITE_IOERR_FSTAT = 1802;

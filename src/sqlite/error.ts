@@ -23,3 +23,6 @@ export class InstanceBroken extends Error {
     super('the SQL engine failed and was restarted; the statement had no effect', { cause });
   }
 }
+
+/** What a statement is told that was stopped. */
+export const TOO_SLOW = 'the statement ran longer than one step may take (maxStepMs)';

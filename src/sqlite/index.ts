@@ -1,7 +1,7 @@
 export * from './constants.ts';
 export { FACT_DELETE_DATABASE, FACT_JOURNAL_MODE, FACT_MAY_WRITE, FACT_SESSION, FACT_STICKY } from './authorizer.ts';
 export { Connection, type ClientCounters, type Role } from './connection.ts';
-export { InstanceBroken, SqliteError } from './error.ts';
+export { InstanceBroken, SqliteError, TOO_SLOW } from './error.ts';
 export { Heap } from './heap.ts';
 export { Sqlite, type SqliteLimits } from './sqlite.ts';
 export { Statement } from './statement.ts';

@@ -265,6 +265,49 @@ describe('time', () => {
     checkIntegrity(world);
   });
 
+  test('what works without end between two instructions, or before the first', async () => {
+    const world = await World.create();
+    const connection = world.connect();
+    run(
+      connection,
+      "CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES (replace(hex(zeroblob(100000)), '0', 'a b '))",
+    );
+    const columns = (count: number, column: (i: number) => string): string =>
+      Array.from({ length: count }, (_, i) => column(i)).join();
+    const expected = { code: SQLITE_INTERRUPT, message: CAUSE };
+    for (const sql of [
+      // One instruction
+      `SELECT hex(zeroblob(400000)) LIKE '%${'0'.repeat(480)}1'`,
+      `SELECT hex(zeroblob(400000)) GLOB '*${'[0-9]'.repeat(180)}x'`,
+      "SELECT length(snippet(f, 0, '<', '>', '', 10)) FROM f WHERE f MATCH 'a OR b'",
+      // Instructions without a jump
+      `SELECT ${columns(2000, i => `length(hex(zeroblob(${100_000 + i})))`)}`,
+      // The compiler
+      `SELECT ${columns(1000, i => `sum(value + ${i}) OVER (ORDER BY value + ${i})`)} FROM ${numbers(10)}`,
+    ]) {
+      timed(world, connection, 'SELECT 1', 50);
+      assert.deepEqual(timed(world, connection, sql, 50), expected, sql.slice(0, 100));
+      assert.ok(isClean(connection));
+    }
+    checkIntegrity(world);
+    world.closeAndCheck();
+  });
+
+  test('what is committed is not called an error afterwards', async () => {
+    const world = await World.create();
+    const connection = world.connect();
+    const columns = (column: (i: number) => string): string => Array.from({ length: 1500 }, (_, i) => column(i)).join();
+    run(connection, `CREATE TABLE wide(${columns(i => `c${i}`)})`);
+    // More instructions than there are between two looks at the clock, and no jump: the look comes behind the commit.
+    const { published } = connection.file;
+    assert.deepEqual(timed(world, connection, `INSERT INTO wide VALUES (${columns(i => `abs(${i})`)})`, 0.5), {
+      rows: [],
+    });
+    assert.ok(connection.file.published > published);
+    assert.equal(value(connection, 'SELECT count(*) FROM wide'), 1);
+    world.closeAndCheck();
+  });
+
   test('0 is no limit', async () => {
     const world = await World.create();
     const connection = world.connect();

@@ -8,9 +8,11 @@
  */
 
 import type { PageStore } from '../pages/index.ts';
-import { Connection, type Role } from './connection.ts';
+import { watchAllocations } from './allocations.ts';
+import { boundFunctions } from './bounded-functions.ts';
+import { Connection, MAX_PATTERN_LENGTH, type Role } from './connection.ts';
 import type { CounterOffsets } from './counters.ts';
-import { InstanceBroken, SqliteError } from './error.ts';
+import { InstanceBroken, SqliteError, TOO_SLOW } from './error.ts';
 import { Heap } from './heap.ts';
 import { StringFunctions } from './string-functions.ts';
 import { Budget } from './temp-file.ts';
@@ -40,6 +42,8 @@ const SCRATCH_SIZE = 64 * 1024;
  * limits on depth let no statement use half of this.
  */
 const STACK_SIZE = 4 * 1024 * 1024;
+/** What SQLite does without a piece of memory, and that it takes back what was done, may take this part of a step. */
+const REPRIEVES = 4;
 /** Virtual machine instructions between two looks at the clock: costs nothing measurable. */
 const PROGRESS_OPCODES = 1000;
 
@@ -68,6 +72,8 @@ export class Sqlite {
   /** When the running statement is stopped, on the monotonic clock. */
   deadlineMs: number = Infinity;
   #maxStepMs = 0;
+  /** A statement of a client compiles or steps: it is refused memory after the deadline. */
+  isLimited: boolean = false;
   /** When the clock was looked at last while a statement ran. */
   lookedAtMs: number = 0;
   /** Set by whoever wants the running statement to stop at the next look at the clock. */
@@ -89,6 +95,7 @@ export class Sqlite {
     this.limits = limits;
     this.tempBudget = new Budget(limits.tempBytes);
     this.heap = new Heap(wasm.memory);
+    watchAllocations(module, this.heap, () => this.#mayAllocate());
     this.vfs = new Vfs(module, this.heap, environment);
     this.vfs.maxTransactionPages = Math.floor(limits.maxTransactionBytes / 4096);
     // It grows down, from an address that 16 divides.
@@ -97,8 +104,14 @@ export class Sqlite {
     this.out = this.exports.sqlite3_malloc(16);
     this.mainSchema = wasm.allocCString('main');
     this.progressCallback = wasm.installFunction((_context: Pointer) => this.#progress(), 'i(p)');
-    this.stringFunctions = new StringFunctions(module, this.heap, limits.maxValueBytes, environment, error => {
+    const failed = (error: unknown): void => {
       this.vfs.defect = error;
+    };
+    this.stringFunctions = new StringFunctions(module, this.heap, limits.maxValueBytes, environment, failed);
+    boundFunctions(module, this.heap, {
+      maxPatternLength: MAX_PATTERN_LENGTH,
+      mayGoOn: () => this.#progress() === 0,
+      failed,
     });
     this.authorizerCallback = wasm.installFunction(
       (_context: Pointer, action: number, first: Pointer, second: Pointer, schema: Pointer, _trigger: Pointer) =>
@@ -189,14 +202,28 @@ export class Sqlite {
   #progress(): number {
     try {
       this.onProgress();
-      this.lookedAtMs = this.environment.monotonicMs();
-      if (this.lookedAtMs <= this.deadlineMs) return 0;
-      this.vfs.cause = 'the statement ran longer than one step may take (maxStepMs)';
+      // SQLite asks once more when a statement has committed, and would call what is done an error.
+      if (!this.#isLate() || this.vfs.hasPublished) return 0;
+      this.vfs.cause = TOO_SLOW;
       return 1;
     } catch (error) {
       this.vfs.defect = error;
       return 1;
     }
+  }
+
+  #isLate(): boolean {
+    this.lookedAtMs = this.environment.monotonicMs();
+    return this.lookedAtMs > this.deadlineMs;
+  }
+
+  /** Whether what compiles or runs gets more memory; if not, it fails with SQLITE_NOMEM and the cause. */
+  #mayAllocate(): boolean {
+    if (!this.isLimited || !this.#isLate() || this.vfs.hasPublished) return true;
+    this.vfs.cause = TOO_SLOW;
+    // SQLite needs memory to take back what was done; or it can do without this piece, and goes on.
+    this.deadlineMs = this.lookedAtMs + this.#maxStepMs / REPRIEVES;
+    return false;
   }
 
   #authorize(action: number, first: Pointer, second: Pointer, schema: Pointer): number {

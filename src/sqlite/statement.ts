@@ -27,8 +27,13 @@ export class Statement {
 
   /** SQLITE_ROW, SQLITE_DONE or an extended error code. */
   step(): number {
+    const { sqlite } = this.connection;
     this.connection.activate();
-    return this.connection.sqlite.exports.sqlite3_step(this.pointer);
+    sqlite.vfs.hasPublished = false;
+    sqlite.isLimited = true;
+    const code = sqlite.exports.sqlite3_step(this.pointer);
+    sqlite.isLimited = false;
+    return code;
   }
 
   /** Ends the execution. An error of the last step is not repeated here. */

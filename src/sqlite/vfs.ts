@@ -94,6 +94,8 @@ export class Vfs {
   maxTransactionPages = 0;
   /** Why a callback failed, in words; replaces SQLite's "disk I/O error". */
   cause: string | undefined = undefined;
+  /** The statement that runs has published its transaction: it must not be stopped any more. To be reset for the next one. */
+  hasPublished: boolean = false;
   /** An exception that a callback caught. */
   defect: unknown = undefined;
   /** For tests. */
@@ -407,6 +409,7 @@ export class Vfs {
     const { set, pin, store } = file;
     if (set === undefined || pin === undefined) return SQLITE_NOTFOUND;
     if (!file.ticket) throw new Error('a transaction was committed without the write ticket');
+    this.hasPublished = true;
     if (set.pageCount === 0) {
       // Nothing but counters changed. SQLite has labelled its page cache with the next version all the same.
       store.skipVersion();

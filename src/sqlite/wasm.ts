@@ -18,6 +18,19 @@ export interface Memory {
 }
 
 export interface Exports {
+  /** The functions that are called through pointers, SQLite's and ours. */
+  readonly __indirect_function_table: {
+    readonly length: number;
+    get(index: Pointer): unknown;
+    set(index: Pointer, callee: unknown): void;
+  };
+  sqlite3_initialize(): number;
+  sqlite3_shutdown(): number;
+  /** `sqlite3_config` with one argument. */
+  sqlite3__wasm_config_i(option: number, argument: number): number;
+  /** C's own, which need no SQLite that is set up. */
+  malloc(size: number): Pointer;
+  free(pointer: Pointer): void;
   /** Sets the stack pointer. */
   _emscripten_stack_restore(pointer: Pointer): void;
   /** Size of an allocation. */
@@ -71,8 +84,11 @@ export interface Exports {
   sqlite3_result_text(context: Pointer, text: Pointer, size: number, destructor: number): void;
   sqlite3_result_blob(context: Pointer, blob: Pointer, size: number, destructor: number): void;
   sqlite3_result_error(context: Pointer, text: Pointer, size: number): void;
+  sqlite3_result_error_code(context: Pointer, code: number): void;
   sqlite3_result_error_nomem(context: Pointer): void;
   sqlite3_result_error_toobig(context: Pointer): void;
+  /** What a function was registered with. */
+  sqlite3_user_data(context: Pointer): Pointer;
   sqlite3_value_int64(value: Pointer): bigint;
   sqlite3_value_type(value: Pointer): number;
   sqlite3_value_text(value: Pointer): Pointer;

@@ -50,7 +50,19 @@ const CASES: readonly (readonly [sql: string, failure: RegExp | undefined])[] = 
   ],
   [`SELECT ${zeros(50_000)} LIKE '${'%0'.repeat(400)}%1'`, undefined],
   [`SELECT ${zeros(50_000)} GLOB '${'*[0-9]'.repeat(150)}*x'`, undefined],
+  [`SELECT ${zeros(2_000_000)} LIKE '%${'0'.repeat(900)}1'`, TOO_LONG],
+  [`SELECT ${zeros(2_000_000)} GLOB '*${'[0-9]'.repeat(180)}x'`, TOO_LONG],
   [`SELECT 'a' LIKE '${'%a'.repeat(12_000)}'`, /pattern too complex/],
+  // Thousands of them between two looks at the clock
+  [
+    `SELECT ${Array.from({ length: 2000 }, (_, i) => `length(hex(zeroblob(${900_000 + i})))`).join()}`,
+    /maxStepMs|out of memory/,
+  ],
+  // The compiler
+  [
+    `SELECT ${Array.from({ length: 2000 }, (_, i) => `sum(i + ${i}) OVER (ORDER BY i + ${i})`).join()} FROM (SELECT 1 AS i)`,
+    TOO_LONG,
+  ],
   ["SELECT 'a' REGEXP '(a+)+$'", /no such function: REGEXP/],
   // Size
   ["SELECT zeroblob(999999999) || 'x'", TOO_BIG],
@@ -87,6 +99,12 @@ const CASES: readonly (readonly [sql: string, failure: RegExp | undefined])[] = 
   [`SELECT json_valid('${nested(100_000, '[', ']', '')}')`, undefined],
   [`SELECT count(*) FROM json_tree('${nested(900, '[', ']', '1')}')`, undefined],
   [`SELECT json_extract('[]', '$${'[0]'.repeat(50_000)}')`, undefined],
+  [`SELECT json_set('[' || replace(${zeros(900_000)}, '0', '1,') || '1]' ${", '$[0]', 1".repeat(490)})`, undefined],
+  [
+    `${ENDLESS}, o(j) AS (SELECT json_group_object('a' || i, 1) FROM (SELECT i FROM n LIMIT 30000))
+     SELECT json_patch(j, replace(j, 'a', 'b')) FROM o`,
+    /takes too long/,
+  ],
   // Triggers and foreign keys without end
   [
     `SCRIPT PRAGMA recursive_triggers = 1; CREATE TABLE r (a);
@@ -126,6 +144,11 @@ const CASES: readonly (readonly [sql: string, failure: RegExp | undefined])[] = 
   ],
   [`SELECT * FROM fts WHERE fts MATCH '${nested(5000, '(', ')', 'x')}'`, /parser stack overflow|fts5/],
   [`SELECT * FROM fts WHERE fts MATCH '${'x* NEAR '.repeat(500)}x'`, undefined],
+  [
+    "SCRIPT CREATE VIRTUAL TABLE doc USING fts5(a); INSERT INTO doc VALUES (replace(hex(zeroblob(150000)), '0', 'a b '))",
+    undefined,
+  ],
+  ["SELECT snippet(doc, 0, '<', '>', '', 10) FROM doc WHERE doc MATCH 'a OR b'", TOO_LONG],
   ['UPDATE fts_data SET block = randomblob(100)', /may not be modified/],
   ['SCRIPT CREATE VIRTUAL TABLE rt2 USING rtree(id, a, b); INSERT INTO rt2 VALUES (1, 2, 1)', /constraint failed/],
   ['SELECT count(*) FROM dbstat', undefined],

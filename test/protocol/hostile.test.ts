@@ -196,6 +196,78 @@ test('a flood of connections that say nothing is bounded', async () => {
   await own.close();
 });
 
+test('who does not even greet, or was refused and stays, has to go', async () => {
+  const own = await TestNode.start({ maxConnections: 20 });
+  const client = await own.connect('deadline');
+  const mute = Array.from({ length: 19 }, () => own.raw({ version: undefined }));
+  for (const connection of await Promise.all(mute)) connection.write(Buffer.alloc(7));
+  await own.connectionCount(20);
+  const refused = await own.raw();
+  await own.connectionCount(21);
+  own.host.clock.leap(9000);
+  assert.equal(await client.value('SELECT 1'), 1);
+  assert.equal(own.node.metrics().connections, 21);
+  own.host.clock.leap(1000);
+  await own.connectionCount(1);
+  await refused.ended();
+  assert.equal(await client.value('SELECT 1'), 1);
+  await own.close();
+});
+
+test('a client that was told everything and does not close has to go; one that has not read it may stay', async () => {
+  const own = await TestNode.start({ maxRequestBytes: MIB });
+  const [host, port] = own.address.split(':');
+  const open = async (bytes: Buffer): Promise<net.Socket> => {
+    const socket = net.connect({ host, port: Number(port), allowHalfOpen: true });
+    socket.pause();
+    await new Promise<void>(resolve => socket.write(Buffer.concat([words(1), bytes]), () => resolve()));
+    return socket;
+  };
+  // More than it may send, and rows that nobody takes behind the end of a stream.
+  const tooMuch = await open(message(requestType.querySql, Buffer.alloc(0), { words: MIB }));
+  const deaf = await open(encoded(requests.open('linger'), requests.querySql('SELECT zeroblob(20000000)')));
+  deaf.end();
+  await until(() => own.host.net.pendingBytes > MIB, 'rows that wait');
+  await turns(20);
+  own.host.clock.leap(61_000);
+  await own.connectionCount(1);
+  let taken = 0;
+  deaf.on('data', (bytes: Buffer) => (taken += bytes.length));
+  deaf.resume();
+  await until(() => taken > 20_000_000 && own.host.net.pendingBytes === 0, 'all rows');
+  await turns(20);
+  own.host.clock.leap(31_000);
+  await own.connectionCount(0);
+  for (const socket of [tooMuch, deaf]) socket.destroy();
+  await own.close();
+});
+
+test('a peer is taken however many clients there are, and takes the place of none', async () => {
+  const own = await TestNode.start({ maxConnections: 1 });
+  const client = await own.connect('peer');
+  const connect: Request = { kind: 'connect', id: 77n, address: '127.0.0.1:1' };
+  const peers = [await own.raw(), await own.raw()];
+  for (const peer of peers) peer.send(connect);
+  const refused = await own.raw();
+  await fails(refused.call(requests.leader), 5, /maxConnections/);
+  refused.close();
+  await own.connectionCount(3);
+  own.host.clock.leap(60_000);
+  await turns(20);
+  assert.deepEqual(
+    peers.map(({ isOver, arrived }) => [isOver, arrived]),
+    peers.map(() => [false, 0]),
+  );
+  client.close();
+  await own.connectionCount(2);
+  const next = await own.connect('peer');
+  assert.equal(await next.value('SELECT 1'), 1);
+  const broken = await own.raw();
+  broken.write(message(requestType.connect, Buffer.alloc(8)));
+  await broken.ended();
+  await own.close();
+});
+
 test('a client that asks and does not read is not served any further, and memory stays bounded', async () => {
   const connection = await server.connect('deaf');
   const other = await server.connect('deaf');

@@ -273,6 +273,20 @@ test('a full disk: what was not written is undone and refused, reads go on, then
   assert.equal(await reader.value('PRAGMA integrity_check'), 'ok');
 });
 
+test('too many open files: writes are refused while it is so, and no longer', async () => {
+  const [client] = (await fresh(1)) as [Connection];
+  const { files, clock } = server.host;
+  for (let round = 0; round < 2; round++) {
+    files.fault = () => new FileError('EMFILE', 'x', 'too many open files');
+    await fails(client.exec('INSERT INTO t VALUES (1)'), 14, /too many files and connections open/);
+    assert.deepEqual(await values(client), round === 0 ? [0] : [0, 2]);
+    files.fault = undefined;
+    clock.leap(1000);
+    await until(() => server.engine.writeRefusal() === undefined, 'places for files');
+    await client.exec('INSERT INTO t VALUES (?)', 2 + round);
+  }
+});
+
 test('a full disk while others wait: everybody is told, nobody is left hanging', async () => {
   const clients = await fresh(6);
   const [a, b, c, d, e, f] = clients as [Connection, Connection, Connection, Connection, Connection, Connection];
