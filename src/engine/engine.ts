@@ -193,6 +193,8 @@ export class Engine implements DatabaseOwner {
   /** The log can be written again. */
   writeRecovered(): void {
     this.#diskRefusal = undefined;
+    // Of databases that had nothing on its way when the disk failed.
+    if (this.#dirty.size > 0) this.#sealAfter(1);
   }
 
   /** Requests can run now. */
@@ -378,7 +380,10 @@ export class Engine implements DatabaseOwner {
     assert(own === undefined, `entry ${index} is committed before own entry ${own?.index}`);
     assert(data !== undefined, `entry ${index} has no data`);
     const command = decodeCommand(data);
-    if (command.kind === 'frames') this.#database(bytesKey(command.name)).apply(command);
+    if (command.kind !== 'frames') return;
+    const database = this.#database(bytesKey(command.name));
+    database.apply(command);
+    this.left(database);
   }
 
   /** Takes the memory of an entry back that the log does not need any more. */
@@ -403,7 +408,6 @@ export class Engine implements DatabaseOwner {
     this.#executed.drain();
     for (const database of this.#databases.values()) {
       if (!database.hasUncommitted) continue;
-      for (const session of database.sessions) session.connectionLost(proposed());
       database.undo(proposed, executed);
     }
   }
@@ -419,6 +423,14 @@ export class Engine implements DatabaseOwner {
   installer(): SnapshotRestorer {
     assert(this.#state === 'following', 'a leader installs no snapshot');
     return new SnapshotRestorer(key => this.#database(key));
+  }
+
+  /** All of it was received: databases that are not in it have been deleted. */
+  installed({ keys }: SnapshotRestorer): void {
+    for (const database of this.#databases.values()) {
+      if (!keys.has(database.key)) database.empty();
+      this.left(database);
+    }
   }
 
   /** Receives the content of a snapshot; for an engine without databases. */

@@ -33,6 +33,7 @@ import {
 } from '../sqlite/index.ts';
 import {
   beginMessage,
+  dqliteCode,
   endMessage,
   responseType,
   writeColumns,
@@ -43,6 +44,7 @@ import {
 import { bindParameters, refuseLeftovers } from './bind.ts';
 import { Cursor } from './cursor.ts';
 import {
+  cannotShrink,
   databaseLocked,
   emptyStatement,
   leadershipLost,
@@ -112,14 +114,17 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   /** The lock is being requested, and has it been granted at once. */
   #requesting = false;
   #grantedAtOnce = false;
-  /** Newest version that the answer could depend on, and whether it is one of this request's own. */
+  /** Newest version that the answer could depend on, and whether it is that of the statement that ran last. */
   #mark: number;
   #ownMark = false;
+  /** Something was published, and more of the text has begun to run after that. */
+  #hasPublished = false;
+  #isPartial = false;
   /** Position in the text of a script. */
   #offset = 0;
   #retried = false;
-  /** The database's count of undos when the request began. */
-  readonly #epoch: number;
+  /** The database's count of undos when the request began, or since when nothing is left of what it saw before. */
+  #epoch: number;
 
   constructor(session: Session, request: ExecutionRequest, answer: Answer) {
     this.owner = session;
@@ -153,7 +158,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   start(): void {
     this.#guarded(() => {
-      if (this.#session.needsOwnConnection) this.#runOwn();
+      if (this.#offset > 0 || this.#session.needsOwnConnection) this.#runOwn();
       else this.#runShared();
     });
   }
@@ -171,6 +176,11 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     if (this.#state !== 'waiting') return;
     this.#leaveQueue();
     this.#fail(databaseLocked());
+  }
+
+  /** The rows that the client is reading come to no end. */
+  endStream(error: SqliteError): void {
+    this.#stream?.terminate(error);
   }
 
   /** The session ends: what has not run will not. What has is answered when its fate is known. */
@@ -199,6 +209,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   }
 
   expired(): void {
+    if (this.#state !== 'waiting') return;
     this.#forgetWaiting();
     this.#fail(this.#session.engine.writeRefusal() ?? databaseLocked());
   }
@@ -238,13 +249,17 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const { mode, sql, key } = this.#request;
     const compiled = database.readers(engine.sqlite).compile(sql, key);
     switch (compiled.kind) {
-      case 'read':
-        this.#checkTail(compiled.read.tail);
-        if (mode === 'prepare') this.#prepared(compiled);
-        else if (mode === 'script' && hasStatement(sql, compiled.read.tail)) this.#runOwn();
-        else if (mode === 'query') this.#streamShared(compiled.read);
-        else this.#stepShared(compiled.read);
+      case 'read': {
+        const { read } = compiled;
+        if (hasStatement(sql, read.tail) && !this.#request.mayHaveTail) {
+          read.reader.abandon(read);
+          if (mode !== 'script') throw statementTail();
+          this.#runOwn();
+        } else if (mode === 'prepare') this.#prepared(compiled);
+        else if (mode === 'query') this.#streamShared(read);
+        else this.#stepShared(read);
         return;
+      }
       case 'write':
         this.#checkTail(compiled.tail);
         if (mode === 'prepare') this.#prepared(compiled);
@@ -302,7 +317,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     }
     const { read } = compiled;
     const { parameterCount } = read.statement;
-    if (!read.cached) read.reader.finish(read, false);
+    read.reader.abandon(read);
     this.#gated(() => this.#answer.prepared(parameterCount, read.tail));
   }
 
@@ -373,6 +388,12 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const { clock } = this.#session.engine;
     const { database, engine } = this.#session;
     database.closeGroup();
+    if (this.#epoch !== database.epoch) {
+      // While this waited or let others in.
+      if (this.#hasPublished) throw engine.writeRefusal() ?? leadershipLost();
+      this.#epoch = database.epoch;
+      this.#mark = 0;
+    }
     this.#mark = Math.max(this.#mark, database.store.newest);
     const startMs = clock.monotonicMs();
     while (this.#runOne() === 'next') {
@@ -391,6 +412,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const session = this.#session;
     const { mode, sql, key } = this.#request;
     const kind = statementKind(sql, this.#offset);
+    this.#ownMark = false;
+    this.#isPartial = this.#hasPublished;
     if (session.aborted !== undefined && mode !== 'prepare') {
       if (kind !== 'rollback') throw transactionAborted(session.aborted);
       return this.#acknowledgeAbort();
@@ -426,7 +449,22 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       return this.#waitForLock(connection, own, kind);
     }
     if (!newest) this.#mark = 0; // only committed state is seen
+    // Read inside of the transaction, the schema would fix its version: a write that waits for the lock would fail.
+    if (!inTransaction && (kind === 'begin' || kind === 'savepoint')) connection.readSchema();
+    const mayCommit = kind === 'commit' || kind === 'release';
+    const refusal = mayCommit && session.ownsWriteLock ? this.#commitRefusal() : undefined;
+    if (refusal !== undefined) {
+      // The transaction stays open.
+      session.finishOwn(key, own);
+      throw refusal;
+    }
     return this.#runStatement(connection, own, kind);
+  }
+
+  /** Why a transaction that has written cannot commit now. */
+  #commitRefusal(): SqliteError | undefined {
+    const { database, engine, deleteOnCommit } = this.#session;
+    return engine.writeRefusal() ?? (deleteOnCommit && !database.store.mayShrink ? cannotShrink() : undefined);
   }
 
   /** undefined: there is no statement any more. `retry`: the execution starts again later. */
@@ -502,18 +540,24 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   #checkWrite(own: OwnStatement, kind: StatementKind): void {
     const session = this.#session;
-    const { maxVacuumBytes } = session.engine.options;
-    let refusal: SqliteError | undefined;
-    if (session.deleteOnCommit) {
-      refusal = onlyStatement();
-    } else if (kind === 'vacuum' && session.database.store.size * PAGE_SIZE > maxVacuumBytes) {
-      const message = `VACUUM of a database of more than ${maxVacuumBytes} bytes is refused: it would travel as one transaction`;
-      refusal = new SqliteError(SQLITE_TOOBIG, message);
-    }
+    const refusal = this.#refusalOf(kind);
     if (refusal === undefined) return;
     session.finishOwn(this.#request.key, own);
     session.statementEnded(kind, undefined);
     throw refusal;
+  }
+
+  /** Why a write must not run although it has the lock. */
+  #refusalOf(kind: StatementKind): SqliteError | undefined {
+    const { database, engine, deleteOnCommit } = this.#session;
+    // The disk may have failed while this waited.
+    const refusal = engine.writeRefusal();
+    if (refusal !== undefined) return refusal;
+    if (deleteOnCommit) return onlyStatement();
+    const { maxVacuumBytes } = engine.options;
+    if (kind !== 'vacuum' || database.store.size * PAGE_SIZE <= maxVacuumBytes) return undefined;
+    const message = `VACUUM of a database of more than ${maxVacuumBytes} bytes is refused: it would travel as one transaction`;
+    return new SqliteError(SQLITE_TOOBIG, message);
   }
 
   #runStatement(connection: Connection, own: OwnStatement, kind: StatementKind): Outcome {
@@ -556,6 +600,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     if (connection.file.published > 0) {
       this.#mark = connection.file.published;
       this.#ownMark = true;
+      this.#hasPublished = true;
       database.published();
     }
     session.statementEnded(kind, failure, kind === 'other' && !statement.isReadOnly);
@@ -694,6 +739,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       throw new SqliteError(SQLITE_ERROR, message);
     }
     if (session.transactionWrites > 0) throw onlyStatement();
+    if (!session.database.store.mayShrink) throw cannotShrink();
     session.deleteOnCommit = true;
     if (this.#goesOn(tail)) return 'next';
     this.#answerWithoutRows(false);
@@ -755,7 +801,9 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   #failNow(error: SqliteError): void {
     this.#end();
-    this.#answer.failed(error);
+    // "Not leader" says that nothing was done, and clients try again.
+    const isDoubtful = this.#isPartial && error.code === dqliteCode.notLeader;
+    this.#answer.failed(isDoubtful ? leadershipLost() : error);
   }
 
   #gated(deliver: () => void): void {
@@ -768,9 +816,12 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#state = 'gated';
     database.gate(this.#mark, this.#ownMark, error => {
       if (this.#state === 'ended') return;
+      if (error !== undefined) {
+        this.#failNow(error);
+        return;
+      }
       this.#end();
-      if (error === undefined) deliver();
-      else this.#answer.failed(error);
+      deliver();
     });
   }
 

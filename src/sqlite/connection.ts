@@ -197,7 +197,7 @@ export class Connection {
     const { sqlite } = this;
     this.activate();
     sqlite.restartClock();
-    this.#readSchemaOfView();
+    this.readSchema();
     const size = sql.length - offset;
     const text = sqlite.takeText(sql, offset);
     this.#facts = 0;
@@ -247,6 +247,15 @@ export class Connection {
     if (code !== SQLITE_OK) throw this.error(code);
   }
 
+  /** Ends an open transaction. If SQLite will not, it stays open. */
+  rollBack(): void {
+    try {
+      this.execute('ROLLBACK');
+    } catch (error) {
+      if (!(error instanceof SqliteError)) throw error;
+    }
+  }
+
   /** The authorizer's answer for this connection. */
   authorize(action: number, first: Pointer, second: Pointer, schema: Pointer): number {
     if (this.#trusted) return SQLITE_OK;
@@ -294,7 +303,7 @@ export class Connection {
    * SQLite compiles with the schema it has parsed last, whatever version the connection looks at now. If the
    * schema cookie at this view is another one, a statement that reads the schema brings it up to date.
    */
-  #readSchemaOfView(): void {
+  readSchema(): void {
     const cookie = this.file.schemaCookie;
     if (cookie === this.#schemaCookie || this.#trusted) return;
     this.#schemaProbe ??= this.prepareOwn('SELECT 1 FROM sqlite_schema LIMIT 0');
