@@ -195,8 +195,10 @@ export class Session {
   executionEnded(): void {
     this.#execution = undefined;
     if (this.ownsWriteLock) this.#idleSinceMs = this.engine.clock.monotonicMs();
-    const file = this.#connection?.file;
-    if (file === undefined) return;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const { file } = connection;
+    if (file.lock !== LOCK_NONE && !this.inTransaction) this.engine.guard(() => connection.letGo());
     if (file.unusable) {
       this.connectionLost(new SqliteError(SQLITE_ERROR, 'its connection became unusable'));
     } else if (!this.inTransaction && (file.lock !== LOCK_NONE || file.set !== undefined)) {

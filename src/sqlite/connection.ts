@@ -15,6 +15,7 @@ import {
   DBSTATUS_DEFERRED_FKS,
   LIMIT_LENGTH,
   LIMIT_LIKE_PATTERN_LENGTH,
+  LOCK_NONE,
   OPEN_READWRITE_CREATE,
   PREPARE_PERSISTENT,
   SQLITE_DONE,
@@ -245,6 +246,14 @@ export class Connection {
     sqlite.giveScratch(pointer);
     this.#trusted = false;
     if (code !== SQLITE_OK) throw this.error(code);
+  }
+
+  /**
+   * Ends a read transaction that nobody needs. An R-Tree whose statement was rolled back leaves one: SQLite closes its
+   * blob when it has unlocked already, and ends the transaction of that with the next statement.
+   */
+  letGo(): void {
+    if (this.autocommit && this.file.lock !== LOCK_NONE) this.execute('SELECT 1 FROM sqlite_schema LIMIT 0');
   }
 
   /** Ends an open transaction. If SQLite will not, it stays open. */

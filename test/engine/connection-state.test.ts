@@ -65,3 +65,47 @@ test('texts too long for a cache leave no statement behind', async () => {
   assert.equal(statements(), before);
   world.close();
 });
+
+test('an R-Tree that refuses a row leaves nothing locked, on whichever connection', async () => {
+  const world = await EngineWorld.create();
+  const [client, other] = world.connectMany('x', 2) as [EngineClient, EngineClient];
+  world.exec(client, 'CREATE VIRTUAL TABLE g USING rtree (id, low, high); INSERT INTO g VALUES (1, 0, 1)');
+  world.exec(client, 'CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (1)');
+  // Those for reads look at the newest version.
+  const { store } = world.database('x');
+  const isUnlocked = (): boolean =>
+    [...world.engine.sqlite.connections].every(
+      ({ file: { lock, pin }, role }) => lock === 0 || (role === 'shared' && pin!.version === store.newest),
+    );
+  const refused = 'INSERT INTO g VALUES (2, 0, 1), (1, 0, 1)';
+  world.exec(client, 'CREATE TEMP TABLE mine (a); INSERT INTO mine VALUES (7)');
+  assert.equal(world.exec(client, refused).kind, 'failure');
+  assert.ok(isUnlocked());
+  assert.deepEqual(world.query(client, 'SELECT a FROM mine'), [[7]]);
+  // In a group that is taken apart.
+  const third = world.connect('x');
+  third.exec('INSERT INTO g VALUES (3, 0, 1)');
+  other.exec('INSERT OR ROLLBACK INTO t VALUES (1)');
+  world.settle();
+  assert.equal(third.take().kind, 'result');
+  assert.equal(other.take().kind, 'failure');
+  assert.ok(isUnlocked());
+  world.close();
+});
+
+test('PRAGMA data_version changes when others have written, and its number never comes again', async () => {
+  const world = await EngineWorld.create();
+  const [client, other, slow] = world.connectMany('x', 3) as [EngineClient, EngineClient, EngineClient];
+  world.exec(client, 'CREATE TABLE t (a)');
+  const numbers = new Set<number>();
+  for (let round = 0; round < 4; round++) {
+    // One of those for reads is busy with this, so that another one would be asked.
+    slow.query('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000) SELECT i FROM n');
+    numbers.add(world.query(client, 'PRAGMA data_version')[0]![0] as number);
+    assert.equal(numbers.size, round + 1);
+    assert.ok(numbers.has(world.query(client, 'PRAGMA data_version')[0]![0] as number));
+    slow.answers.length = 0;
+    world.exec(other, 'INSERT INTO t VALUES (1)');
+  }
+  world.close();
+});
