@@ -12,7 +12,6 @@
  */
 
 import { Writer } from '../lib/bytes.ts';
-import { PAGE_SIZE } from '../pages/index.ts';
 import {
   FACT_DELETE_DATABASE,
   FACT_JOURNAL_MODE,
@@ -20,31 +19,18 @@ import {
   InstanceBroken,
   LOCK_SHARED,
   SQLITE_BUSY_SNAPSHOT,
-  SQLITE_CONSTRAINT,
   SQLITE_DONE,
   SQLITE_ERROR,
-  SQLITE_INTERRUPT,
   SQLITE_ROW,
-  SQLITE_TOOBIG,
   SqliteError,
   type ClientCounters,
   type Connection,
   type Statement,
 } from '../sqlite/index.ts';
-import {
-  beginMessage,
-  dqliteCode,
-  endMessage,
-  responseType,
-  writeColumns,
-  writeRowsEnd,
-  ParameterCursor,
-  type ParameterTuple,
-} from '../wire/index.ts';
+import { dqliteCode, ParameterCursor, type ParameterTuple } from '../wire/index.ts';
 import { bindParameters, refuseLeftovers } from './bind.ts';
-import { Cursor } from './cursor.ts';
+import { Cursor, noRows } from './cursor.ts';
 import {
-  cannotShrink,
   databaseLocked,
   emptyStatement,
   leadershipLost,
@@ -55,41 +41,15 @@ import {
 } from './failure.ts';
 import { SLICE_MS } from './options.ts';
 import type { Compiled, ReadStatement } from './readers.ts';
+import { commitRefusal, deletionRefusal, writeRefusal } from './refusal.ts';
+import type { Answer, ExecutionRequest } from './request.ts';
 import { RowEncoder } from './row-encoder.ts';
-import { RowStream, type Opened, type RowSource, type StreamOwner } from './row-stream.ts';
+import { RowStream, type Opened, type StreamOwner } from './row-stream.ts';
+import { runReturning, runToEnd } from './run-to-end.ts';
 import type { OwnStatement, Session } from './session.ts';
 import { hasStatement, statementKind, type StatementKind } from './sql-text.ts';
 import type { GroupedOutcome, GroupMember } from './write-group.ts';
 import type { Waiter } from './write-lock.ts';
-
-/**
- * `prepare`: compile the first statement. `exec`: run one statement, no rows. `script`: run all statements of a
- * text, no rows. `query`: run one statement, with rows.
- */
-export type ExecutionMode = 'prepare' | 'exec' | 'script' | 'query';
-
-/** Where the outcome of a request goes: exactly one of these is called, once. */
-export interface Answer {
-  /** `tail`: where the text goes on after the statement. */
-  prepared(parameterCount: number, tail: number): void;
-  result(lastInsertId: bigint, changes: number): void;
-  rows(source: RowSource): void;
-  failed(error: SqliteError): void;
-}
-
-export interface ExecutionRequest {
-  readonly mode: ExecutionMode;
-  readonly sql: Uint8Array;
-  /** The text as a cache key. */
-  readonly key: string;
-  readonly parameters: ParameterTuple | undefined;
-  /** `prepare`: more statements may follow the first. */
-  readonly mayHaveTail: boolean;
-}
-
-const RETURNING_SAVEPOINT = 'dqlite_returning';
-/** What SQLite's progress callback says of a single step. */
-const TOO_SLOW = 'the statement ran longer than one step may take (maxStepMs)';
 
 /** `next`: go on with the next statement of the text. `stop`: the answer was given, or comes later. */
 type Outcome = 'next' | 'stop';
@@ -452,19 +412,13 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     // Read inside of the transaction, the schema would fix its version: a write that waits for the lock would fail.
     if (!inTransaction && (kind === 'begin' || kind === 'savepoint')) connection.readSchema();
     const mayCommit = kind === 'commit' || kind === 'release';
-    const refusal = mayCommit && session.ownsWriteLock ? this.#commitRefusal() : undefined;
+    const refusal = mayCommit && session.ownsWriteLock ? commitRefusal(session) : undefined;
     if (refusal !== undefined) {
       // The transaction stays open.
       session.finishOwn(key, own);
       throw refusal;
     }
     return this.#runStatement(connection, own, kind);
-  }
-
-  /** Why a transaction that has written cannot commit now. */
-  #commitRefusal(): SqliteError | undefined {
-    const { database, engine, deleteOnCommit } = this.#session;
-    return engine.writeRefusal() ?? (deleteOnCommit && !database.store.mayShrink ? cannotShrink() : undefined);
   }
 
   /** undefined: there is no statement any more. `retry`: the execution starts again later. */
@@ -540,24 +494,11 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   #checkWrite(own: OwnStatement, kind: StatementKind): void {
     const session = this.#session;
-    const refusal = this.#refusalOf(kind);
+    const refusal = writeRefusal(session, kind);
     if (refusal === undefined) return;
     session.finishOwn(this.#request.key, own);
     session.statementEnded(kind, undefined);
     throw refusal;
-  }
-
-  /** Why a write must not run although it has the lock. */
-  #refusalOf(kind: StatementKind): SqliteError | undefined {
-    const { database, engine, deleteOnCommit } = this.#session;
-    // The disk may have failed while this waited.
-    const refusal = engine.writeRefusal();
-    if (refusal !== undefined) return refusal;
-    if (deleteOnCommit) return onlyStatement();
-    const { maxVacuumBytes } = engine.options;
-    if (kind !== 'vacuum' || database.store.size * PAGE_SIZE <= maxVacuumBytes) return undefined;
-    const message = `VACUUM of a database of more than ${maxVacuumBytes} bytes is refused: it would travel as one transaction`;
-    return new SqliteError(SQLITE_TOOBIG, message);
   }
 
   #runStatement(connection: Connection, own: OwnStatement, kind: StatementKind): Outcome {
@@ -584,8 +525,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       // Rows of RETURNING come when everything is done: refusing them must take back the statement, and resetting
       // it would commit. Pragmas give rows too, but some refuse to run inside a savepoint.
       const returning = !statement.isReadOnly && statement.columnCount > 0 && kind !== 'pragma';
-      if (returning) this.#runReturning(connection, statement, spool);
-      else this.#collect(statement, spool);
+      if (returning) runReturning(statement, spool, engine.options, session.totalChanges);
+      else runToEnd(statement, spool, engine.options);
       if (wasInTransaction && !statement.isReadOnly) session.transactionWrites++;
     } catch (error) {
       if (!(error instanceof SqliteError)) throw error;
@@ -619,58 +560,6 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#cursor ??= new ParameterCursor(parameters);
     bindParameters(statement, this.#cursor);
     if (mode === 'query') refuseLeftovers(this.#cursor);
-  }
-
-  /** Steps a statement to its end. Rows go to the spool, or are an error without one. */
-  #collect(statement: Statement, spool: Writer | undefined): void {
-    if (spool === undefined) {
-      for (;;) {
-        const code = statement.step();
-        if (code === SQLITE_DONE) return;
-        if (code !== SQLITE_ROW) throw statement.connection.error(code);
-        // A statement without columns may "give" rows: `PRAGMA incremental_vacuum`.
-        if (statement.columnCount > 0) throw rowsFromExec();
-      }
-    }
-    const { options, sqlite } = this.#session.engine;
-    const { maxSpoolBytes, maxStepMs } = options;
-    const endMs = maxStepMs === 0 ? Infinity : sqlite.lookedAtMs + maxStepMs;
-    const cursor = new Cursor(statement, new RowEncoder(statement, maxSpoolBytes), maxStepMs);
-    while (!cursor.fill(spool, maxSpoolBytes)) {
-      if (spool.offset > maxSpoolBytes) {
-        throw new SqliteError(SQLITE_TOOBIG, `a write returned more than ${maxSpoolBytes} bytes of rows`);
-      }
-      // All steps together block the others.
-      if (sqlite.lookedAtMs > endMs) throw new SqliteError(SQLITE_INTERRUPT, TOO_SLOW);
-    }
-  }
-
-  /** Runs a write with RETURNING inside a savepoint, so that it can be taken back once its rows are known. */
-  #runReturning(connection: Connection, statement: Statement, spool: Writer | undefined): void {
-    connection.execute(`SAVEPOINT ${RETURNING_SAVEPOINT}`);
-    let failure: SqliteError | undefined;
-    try {
-      this.#collect(statement, spool);
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      failure = error;
-    }
-    statement.reset();
-    // Some errors have ended the whole transaction already.
-    if (failure !== undefined && connection.autocommit) throw failure;
-    try {
-      // A violated constraint has undone what it should: everything, or with OR FAIL nothing.
-      if (failure !== undefined && !isConstraint(failure)) throw failure;
-      // In autocommit this is the commit, which may fail: deferred foreign keys.
-      connection.execute(`RELEASE ${RETURNING_SAVEPOINT}`);
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
-      // SQLite has counted what is taken back.
-      connection.countFrom(0, this.#session.totalChanges);
-      throw error;
-    }
-    if (failure !== undefined) throw failure;
   }
 
   /** A read on the client's own connection: inside a transaction, or with connection state. */
@@ -734,12 +623,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   /** `PRAGMA delete_database` (wire spec section 5.12): takes effect with the COMMIT. */
   #deleteDatabase(connection: Connection, tail: number): Outcome {
     const session = this.#session;
-    if (!connection.isWriting) {
-      const message = 'PRAGMA delete_database must be run in a write transaction. Use BEGIN IMMEDIATE to start one.';
-      throw new SqliteError(SQLITE_ERROR, message);
-    }
-    if (session.transactionWrites > 0) throw onlyStatement();
-    if (!session.database.store.mayShrink) throw cannotShrink();
+    const refusal = deletionRefusal(session, connection.isWriting);
+    if (refusal !== undefined) throw refusal;
     session.deleteOnCommit = true;
     if (this.#goesOn(tail)) return 'next';
     this.#answerWithoutRows(false);
@@ -775,12 +660,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       this.#succeed(atOnce);
       return;
     }
-    const rows = new Writer(32);
-    const start = beginMessage(rows, responseType.rows);
-    writeColumns(rows, []);
-    writeRowsEnd(rows, true);
-    endMessage(rows, start);
-    this.#deliverSpool(rows, atOnce);
+    this.#deliverSpool(noRows(), atOnce);
   }
 
   /** Answers RESULT; at once if it tells nothing about the database. */
@@ -830,12 +710,4 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#state = 'ended';
     this.#session.executionEnded();
   }
-}
-
-function onlyStatement(): SqliteError {
-  return new SqliteError(SQLITE_ERROR, 'PRAGMA delete_database must be the only statement run in the transaction.');
-}
-
-function isConstraint({ code }: SqliteError): boolean {
-  return (code & 0xff) === SQLITE_CONSTRAINT;
 }

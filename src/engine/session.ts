@@ -21,8 +21,9 @@ import {
 } from '../sqlite/index.ts';
 import type { Database } from './database.ts';
 import type { Engine } from './engine.ts';
-import { Execution, type Answer, type ExecutionRequest } from './execution.ts';
+import { Execution } from './execution.ts';
 import { noStatement } from './failure.ts';
+import type { Answer, ExecutionRequest } from './request.ts';
 import { StatementCache } from './statement-cache.ts';
 import type { StatementKind } from './sql-text.ts';
 
