@@ -340,10 +340,12 @@ export class EngineWorld implements Replicator {
     }
   }
 
-  /** Answers those who ask whether this node leads. */
-  confirm(leads: boolean): void {
-    for (const confirmed of this.#asked.splice(0)) confirmed(leads);
+  /** Answers those who ask whether this node leads. Gives whether there were any. */
+  confirm(leads: boolean): boolean {
+    const asked = this.#asked.splice(0);
+    for (const confirmed of asked) confirmed(leads);
     this.turn();
+    return asked.length > 0;
   }
 
   /** Runs a text for one client, to its answer. */

@@ -14,75 +14,36 @@
 import assert from 'node:assert/strict';
 import type { Session } from '../../src/engine/index.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
-import type { ClientCounters, Connection, Statement } from '../../src/sqlite/index.ts';
-import { FACT_MAY_WRITE, FACT_STICKY, LOCK_SHARED, SqliteError } from '../../src/sqlite/index.ts';
-import { run, stepAll, utf8, World, type Row } from '../../src/sqlite/sqlite.test.helpers.ts';
-import { requests, type Plain } from './connection.ts';
-import { EngineWorld, type EngineClient, type Outcome } from './engine-world.ts';
+import {
+  FACT_MAY_WRITE,
+  FACT_STICKY,
+  LOCK_SHARED,
+  SqliteError,
+  type Connection,
+  type Statement,
+} from '../../src/sqlite/index.ts';
+import { run, stepAll, World } from '../../src/sqlite/sqlite.test.helpers.ts';
+import { requests } from './connection.ts';
+import { EngineWorld, type Outcome } from './engine-world.ts';
+import {
+  Client,
+  compile,
+  countersOf,
+  describe,
+  isFree,
+  isUnfixed,
+  sorted,
+  takeBack,
+  toPlain,
+  withValues,
+  type Operation,
+  type Sent,
+} from './interleaving-client.ts';
 import { change, definition, query, returning, SCHEMA, setting } from './interleaving-sql.ts';
 
 const NAME = 'x';
 const BUSY_SNAPSHOT = { kind: 'failure', code: 517, message: 'database is locked' } as const;
 const FULL = { kind: 'failure', code: 13, message: 'database or disk is full' } as const;
-
-/** A request: statements of a script, or one with rows. */
-interface Operation {
-  readonly isQuery: boolean;
-  readonly statements: readonly string[];
-  /** The next statement to run on the reference. */
-  position: number;
-  /** Compiled, waiting for the lock. */
-  waiting: Statement | undefined;
-  /** Versions of the reference that a read may be of. */
-  from: number;
-  to: number;
-  /** The newest version that the answer stands on. */
-  mark: number;
-  /** The first version that it has made, 0 if none. */
-  own: number;
-  outcome: Outcome | undefined;
-  /** A read outside of a transaction: judged when its answer is there. */
-  isFree: boolean;
-  /** It did not compile. */
-  isUnknown: boolean;
-}
-
-/** What goes over the wire. */
-interface Sent {
-  readonly text: string;
-  readonly values: readonly number[];
-  /** Of a prepared statement. */
-  readonly id?: number;
-}
-
-interface Prepared {
-  readonly id: number;
-  readonly isQuery: boolean;
-}
-
-class Client {
-  readonly number: number;
-  real: EngineClient;
-  /** What the engine knows of it. */
-  session: Session;
-  /** Its connection on the reference. */
-  plain: Connection;
-  operation: Operation | undefined = undefined;
-  aborted = false;
-  /** Its connection has state that a new one would not have. */
-  sticky = false;
-  counters: ClientCounters;
-  /** By text. */
-  prepared = new Map<string, Prepared>();
-
-  constructor(number: number, real: EngineClient, session: Session, plain: Connection) {
-    this.number = number;
-    this.real = real;
-    this.session = session;
-    this.plain = plain;
-    this.counters = countersOf(plain);
-  }
-}
 
 export interface Counts {
   operations: number;
@@ -151,6 +112,7 @@ export class Interleaving {
     // The counters of the one who has made the schema are like everybody's.
     this.#replace(first!);
     this.#synchronize();
+    this.#world.lease = this.#seed % 3 !== 0;
     for (let step = 0; step < steps; step++) this.#step();
     this.#settle();
     while (this.#clients.some(client => client.plain.autocommit === false)) {
@@ -167,6 +129,7 @@ export class Interleaving {
       this.#run(client, true, ['PRAGMA integrity_check']);
     }
     this.#settle();
+    this.#world.lease = true;
     this.#compareAll();
     this.#world.close();
   }
@@ -216,7 +179,7 @@ export class Interleaving {
     if (random.chance(0.1)) {
       const middle = Array.from({ length: 1 + random.below(3) }, () => this.#known(() => change(random)));
       const isWhole = !isOpen && random.chance(0.5);
-      const begin = random.pick(client.sticky ? ['BEGIN IMMEDIATE'] : ['BEGIN', 'BEGIN IMMEDIATE']);
+      const begin = client.sticky || this.#hasModules || random.chance(0.5) ? 'BEGIN IMMEDIATE' : 'BEGIN';
       return this.#run(client, false, isWhole ? [begin, ...middle, random.pick(['COMMIT', 'ROLLBACK'])] : middle);
     }
     this.#run(client, random.chance(0.1), [this.#known(() => change(random))]);
@@ -300,6 +263,7 @@ export class Interleaving {
   #turn(): void {
     this.#note('turn');
     this.#world.turn();
+    this.#world.confirm(true);
     this.#synchronize();
     this.#collect();
   }
@@ -313,7 +277,9 @@ export class Interleaving {
 
   #settle(preparing?: Client): void {
     this.#note('settle');
-    this.#world.settle();
+    do {
+      this.#world.settle();
+    } while (this.#world.confirm(true));
     this.#synchronize();
     this.#collect(preparing);
   }
@@ -349,6 +315,9 @@ export class Interleaving {
   /** The write that is on its way fails, and with it all that was executed since. */
   #undo(): void {
     const world = this.#world;
+    // Who only has to know whether this node leads is not concerned.
+    while (world.confirm(true)) this.#synchronize();
+    this.#collect();
     const base = this.#versions.get(world.database(NAME).store.committed);
     if (base === undefined || !world.database(NAME).hasUncommitted) return;
     this.#note(`undo to ${base}`);
@@ -357,6 +326,7 @@ export class Interleaving {
     world.canPropose = false;
     world.engine.writeFailed(() => new SqliteError(FULL.code, FULL.message));
     world.turn();
+    world.confirm(true);
     const lost = this.#takeBack(base, answer => assert.deepEqual(answer, FULL));
     for (const client of lost) this.#replace(client);
     world.canPropose = true;
@@ -377,6 +347,7 @@ export class Interleaving {
     const kept = isKept ? world.proposed.map(({ data }) => data.slice()) : [];
     const proposed = this.#versions.get(last);
     world.loseLeadership();
+    world.confirm(false);
     for (const data of kept) world.apply(data);
     const open = this.#clients.map(({ operation }) => operation);
     this.#takeBack(base, (answer, { number }) => {
@@ -480,7 +451,7 @@ export class Interleaving {
         const { file } = plain;
         const isOld = file.lock === LOCK_SHARED && file.version !== this.#store.newest && this.#owner !== client;
         const mustWait = this.#owner !== client && (this.#owner !== undefined || this.#queue.length > 0);
-        if (isOld || this.#isOldThere(client, mustWait)) {
+        if (isOld || this.#isOldThere(client, sql, mustWait)) {
           throw new SqliteError(BUSY_SNAPSHOT.code, BUSY_SNAPSHOT.message);
         }
         if (mustWait) {
@@ -505,10 +476,12 @@ export class Interleaving {
   /**
    * Whether the engine says that the transaction's snapshot is old where the reference would not: there a statement that
    * was taken back may have made a version. Then it neither waits nor has the lock, and its transaction is open.
-   * Clients that could have written to a temporary table are not asked: they begin with the lock.
+   * Clients that could have written to a temporary table are not asked: they begin with the lock. Nor are definitions,
+   * which may find that there is nothing to do.
    */
-  #isOldThere({ plain, session }: Client, mustWait: boolean): boolean {
-    if (plain.file.lock !== LOCK_SHARED || plain.isWriting) return false;
+  #isOldThere({ plain, session }: Client, sql: string, mustWait: boolean): boolean {
+    if (plain.file.lock !== LOCK_SHARED || plain.isWriting || !/^(?:INSERT|REPLACE|UPDATE|DELETE|WITH)/.test(sql))
+      return false;
     const { lock } = this.#world.database(NAME);
     if (mustWait) return lock.waiting === this.#queue.length;
     return session.inTransaction && lock.owner !== session;
@@ -577,7 +550,7 @@ export class Interleaving {
     const statement = operation.waiting!;
     operation.waiting = undefined;
     try {
-      if (this.#isOldThere(client, false)) {
+      if (this.#isOldThere(client, operation.statements[operation.position]!, false)) {
         takeBack(client, operation);
         client.counters = countersOf(client.plain);
         throw new SqliteError(BUSY_SNAPSHOT.code, BUSY_SNAPSHOT.message);
@@ -702,63 +675,5 @@ export class Interleaving {
 
   #note(line: string): void {
     this.#trace.push(line);
-  }
-}
-
-function countersOf({ lastInsertId, changes, totalChanges }: Connection): ClientCounters {
-  return { lastInsertId, changes, totalChanges };
-}
-
-/** There is a savepoint around a statement that gives rows, which was taken back. */
-function takeBack({ plain, counters }: Client, { statements, position }: Operation): void {
-  plain.continueCounting(counters);
-  if (statements[position]!.includes('RETURNING')) plain.countFrom(0, counters.totalChanges);
-}
-
-/** In a transaction that has not looked at anything. */
-function isUnfixed({ plain }: Client): boolean {
-  return !plain.autocommit && plain.file.pin === undefined;
-}
-
-/** The text with parameters as what they stand for. */
-function withValues(text: string, values: readonly number[]): string {
-  let position = 0;
-  return text.replaceAll('?', () => String(values[position++]));
-}
-
-/** Reads of which nothing depends on the connection alone, so that any state may be the right one. */
-function isFree(sql: string): boolean {
-  return /^(?:SELECT|PRAGMA|WITH)/.test(sql);
-}
-
-function compile(connection: Connection, sql: string): Statement {
-  const { statement } = connection.prepare(utf8(sql));
-  assert.ok(statement !== undefined, sql);
-  return statement;
-}
-
-function toPlain(rows: readonly Row[]): Plain[][] {
-  return rows.map(row => [...row]);
-}
-
-function sorted(rows: readonly Plain[][]): string[] {
-  return rows.map(row => row.map(describeValue).join('|')).sort();
-}
-
-function describeValue(value: Plain): string {
-  return value instanceof Uint8Array ? `x${Buffer.from(value).toString('hex')}` : `${typeof value} ${String(value)}`;
-}
-
-function describe(outcome: Outcome): string {
-  switch (outcome.kind) {
-    case 'failure':
-      // Whatever has aborted it.
-      return outcome.code === 516 ? '516' : `failure ${outcome.code} ${outcome.message}`;
-    case 'result':
-      return `result ${outcome.lastInsertId} ${outcome.changes}`;
-    case 'rows':
-      return `rows ${outcome.rows.map(row => row.map(describeValue).join('|')).join(' / ')}`;
-    case 'other':
-      return outcome.name;
   }
 }
