@@ -14,15 +14,8 @@
 import assert from 'node:assert/strict';
 import type { Session } from '../../src/engine/index.ts';
 import { SeededRandom } from '../../src/lib/random.ts';
-import {
-  FACT_MAY_WRITE,
-  FACT_STICKY,
-  LOCK_SHARED,
-  SqliteError,
-  type Connection,
-  type Statement,
-} from '../../src/sqlite/index.ts';
-import { run, stepAll, World } from '../../src/sqlite/sqlite.test.helpers.ts';
+import { SqliteError } from '../../src/sqlite/index.ts';
+import { run, stepAll } from '../../src/sqlite/sqlite.test.helpers.ts';
 import { requests } from './connection.ts';
 import { EngineWorld, type Outcome } from './engine-world.ts';
 import {
@@ -30,19 +23,17 @@ import {
   compile,
   countersOf,
   describe,
-  isFree,
   isUnfixed,
   sorted,
-  takeBack,
   toPlain,
   withValues,
   type Operation,
   type Sent,
 } from './interleaving-client.ts';
+import { Reference } from './interleaving-reference.ts';
 import { change, definition, query, returning, SCHEMA, setting } from './interleaving-sql.ts';
 
 const NAME = 'x';
-const BUSY_SNAPSHOT = { kind: 'failure', code: 517, message: 'database is locked' } as const;
 const FULL = { kind: 'failure', code: 13, message: 'database or disk is full' } as const;
 
 export interface Counts {
@@ -57,55 +48,48 @@ export class Interleaving {
   readonly #seed: number;
   readonly #random: SeededRandom;
   readonly #world: EngineWorld;
-  readonly #plain: World;
+  readonly #reference: Reference;
   readonly #clients: Client[] = [];
-  /** Who holds the write lock, and who waits for it. */
-  #owner: Client | undefined = undefined;
-  readonly #queue: Client[] = [];
   /** The reference's newest version by the engine's, where no transaction is open in a group. */
   readonly #versions = new Map<number, number>();
-  /** Versions of the reference: some numbers are never used. */
-  readonly #written = new Set<number>();
-  readonly #trace: string[] = [];
+  readonly #trace: string[];
   readonly counts: Counts = { operations: 0, failures: 0, queued: 0, grouped: 0, undone: 0 };
 
-  private constructor(seed: number, world: EngineWorld, plain: World) {
+  private constructor(seed: number, world: EngineWorld, reference: Reference, trace: string[]) {
     this.#seed = seed;
     this.#random = new SeededRandom(seed);
     this.#world = world;
-    this.#plain = plain;
+    this.#reference = reference;
+    this.#trace = trace;
   }
 
   /** Plays `steps` steps of a seed. Rejects with what differs. */
   static async play(seed: number, steps: number): Promise<Counts> {
-    const interleaving = new Interleaving(seed, await EngineWorld.create(), await World.create());
+    const world = await EngineWorld.create();
+    const trace: string[] = [];
+    const reference = await Reference.create(
+      () => world.database(NAME).lock,
+      line => void trace.push(line),
+    );
+    const interleaving = new Interleaving(seed, world, reference, trace);
     try {
       interleaving.#play(steps);
     } catch (error) {
-      const trace = interleaving.#trace.slice(-Number(process.env['TRACE'] ?? 40)).join('\n');
-      throw new Error(
-        `INTERLEAVING_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}\n${trace}`,
-        {
-          cause: error,
-        },
-      );
+      const last = trace.slice(-Number(process.env['TRACE'] ?? 40)).join('\n');
+      throw new Error(`INTERLEAVING_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}\n${last}`, {
+        cause: error,
+      });
     }
-    return interleaving.counts;
-  }
-
-  get #store(): World['store'] {
-    return this.#plain.store;
+    const { failures, queued } = reference;
+    return { ...interleaving.counts, failures, queued };
   }
 
   #play(steps: number): void {
     const random = this.#random;
-    const setup = this.#plain.connect();
-    run(setup, SCHEMA);
-    this.#published();
-    setup.close();
+    this.#reference.setUp(SCHEMA);
     const count = 2 + random.below(6);
     for (let number = 0; number < count; number++) {
-      this.#clients.push(new Client(number, this.#world.connect(NAME), this.#newSession(), this.#connectPlain()));
+      this.#clients.push(new Client(number, this.#world.connect(NAME), this.#newSession(), this.#reference.connect()));
     }
     const [first] = this.#clients;
     assert.equal(this.#world.exec(first!.real, SCHEMA).kind, 'result');
@@ -251,7 +235,7 @@ export class Interleaving {
     else if (isQuery) real.query(text, ...values);
     else real.exec(text, ...values);
     if (this.#hasGroup && (!group || real.answers.length === 0)) this.counts.grouped++;
-    this.#advance(client);
+    this.#reference.advance(client);
     this.#synchronize();
     // What does not compile waits until everything is committed, and would run later than in this order.
     if (operation.isUnknown && real.answers.length === 0) this.#settle();
@@ -298,18 +282,16 @@ export class Interleaving {
   #replace(client: Client): void {
     client.operation?.waiting?.finalize();
     client.operation = undefined;
-    const position = this.#queue.indexOf(client);
-    if (position !== -1) this.#queue.splice(position, 1);
     client.real.close();
     client.plain.close();
     client.real = this.#world.connect(NAME);
     client.session = this.#newSession();
-    client.plain = this.#connectPlain();
+    client.plain = this.#reference.connect();
     client.counters = countersOf(client.plain);
     client.prepared = new Map();
     client.aborted = false;
     client.sticky = false;
-    if (this.#owner === client) this.#passOn();
+    this.#reference.left(client);
   }
 
   /** The write that is on its way fails, and with it all that was executed since. */
@@ -359,7 +341,6 @@ export class Interleaving {
     });
     world.lead();
     for (const client of this.#clients) this.#replace(client);
-    this.#owner = undefined;
     this.#synchronize();
   }
 
@@ -379,14 +360,10 @@ export class Interleaving {
       if (!plain.autocommit) client.aborted = true;
       plain.close();
     }
-    this.#queue.length = 0;
-    this.#owner = undefined;
-    const store = this.#store;
-    while (store.committed < base) store.commit();
-    store.undo();
+    this.#reference.undo(base);
     for (const [version, plain] of this.#versions) if (plain > base) this.#versions.delete(version);
     for (const client of this.#clients) {
-      client.plain = this.#connectPlain();
+      client.plain = this.#reference.connect();
     }
     // Their connections are lost with what is only theirs; and of whoever was told nobody knows the counters.
     return this.#clients.filter(client => client.sticky || unsure.includes(client));
@@ -395,177 +372,6 @@ export class Interleaving {
   /** That of the client that has connected last. */
   #newSession(): Session {
     return [...this.#world.database(NAME).sessions].at(-1)!;
-  }
-
-  // --- The reference --------------------------------------------------------------------------------------------
-
-  #connectPlain(): Connection {
-    const connection = this.#plain.connect({ ticket: false });
-    const { file } = connection;
-    // Statements look at the newest version, or at one that the test chooses.
-    Object.defineProperty(file, 'version', { get: () => file.pin?.version ?? this.#looksAt ?? this.#store.newest });
-    return connection;
-  }
-
-  #looksAt: number | undefined = undefined;
-
-  /** Runs the statements of a client's operation until one has to wait. */
-  #advance(client: Client): void {
-    const operation = client.operation!;
-    const { statements } = operation;
-    try {
-      while (operation.position < statements.length) {
-        if (!this.#runOne(client, operation)) return;
-        operation.position++;
-      }
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      operation.outcome = { kind: 'failure', code: error.code, message: error.message };
-      this.counts.failures++;
-      return;
-    }
-    if (operation.outcome === undefined && !operation.isFree) {
-      const { lastInsertId, changes } = client.counters;
-      operation.outcome = { kind: 'result', lastInsertId, changes };
-    }
-  }
-
-  /** Runs the statement at the operation's position; false if it waits for the lock. */
-  #runOne(client: Client, operation: Operation): boolean {
-    const { plain } = client;
-    const sql = operation.statements[operation.position]!;
-    if (client.aborted) {
-      if (sql !== 'ROLLBACK') throw new SqliteError(516, 'aborted');
-      client.aborted = false;
-      if (operation.isQuery) operation.outcome = { kind: 'rows', columns: [], rows: [] };
-      return true;
-    }
-    operation.isUnknown = true;
-    const statement = operation.waiting ?? compile(plain, sql);
-    operation.isUnknown = false;
-    operation.waiting = undefined;
-    if ((statement.facts & FACT_STICKY) !== 0) client.sticky = true;
-    try {
-      const writes = !statement.isReadOnly || (statement.facts & FACT_MAY_WRITE) !== 0;
-      if (writes) {
-        const { file } = plain;
-        const isOld = file.lock === LOCK_SHARED && file.version !== this.#store.newest && this.#owner !== client;
-        const mustWait = this.#owner !== client && (this.#owner !== undefined || this.#queue.length > 0);
-        if (isOld || this.#isOldThere(client, sql, mustWait)) {
-          throw new SqliteError(BUSY_SNAPSHOT.code, BUSY_SNAPSHOT.message);
-        }
-        if (mustWait) {
-          this.#queue.push(client);
-          operation.waiting = statement;
-          this.counts.queued++;
-          this.#note(`   ${client.number} waits`);
-          return false;
-        }
-      } else if (plain.autocommit && operation.isQuery && isFree(sql)) {
-        operation.isFree = true;
-        operation.to = this.#store.newest;
-        return true;
-      }
-      this.#execute(client, operation, statement, writes);
-      return true;
-    } finally {
-      if (operation.waiting === undefined) statement.finalize();
-    }
-  }
-
-  /**
-   * Whether the engine says that the transaction's snapshot is old where the reference would not: there a statement that
-   * was taken back may have made a version. Then it neither waits nor has the lock, and its transaction is open.
-   * Clients that could have written to a temporary table are not asked: they begin with the lock. Nor are definitions,
-   * which may find that there is nothing to do.
-   */
-  #isOldThere({ plain, session }: Client, sql: string, mustWait: boolean): boolean {
-    if (plain.file.lock !== LOCK_SHARED || plain.isWriting || !/^(?:INSERT|REPLACE|UPDATE|DELETE|WITH)/.test(sql))
-      return false;
-    const { lock } = this.#world.database(NAME);
-    if (mustWait) return lock.waiting === this.#queue.length;
-    return session.inTransaction && lock.owner !== session;
-  }
-
-  #granting = false;
-
-  #execute(client: Client, operation: Operation, statement: Statement, hasLock: boolean): void {
-    const { plain } = client;
-    const { newest } = this.#store;
-    // What compiling does on the side does not count.
-    plain.continueCounting(client.counters);
-    plain.file.ticket = true;
-    try {
-      const rows = toPlain(stepAll(statement));
-      if (operation.isQuery) operation.outcome = { kind: 'rows', columns: [], rows };
-    } catch (error) {
-      if (error instanceof SqliteError && error.code === BUSY_SNAPSHOT.code) takeBack(client, operation);
-      throw error;
-    } finally {
-      // What alone changes nothing may have looked at what is committed.
-      const isRead = !hasLock && plain.autocommit && operation.statements.length === 1;
-      if (!isRead) operation.mark = Math.max(operation.mark, newest);
-      if (this.#store.newest !== newest) {
-        this.#published();
-        operation.mark = this.#store.newest;
-        if (operation.own === 0) operation.own = operation.mark;
-      }
-      client.counters = countersOf(plain);
-      statement.reset();
-      plain.letGo();
-      if (plain.isWriting) {
-        this.#owner = client;
-      } else {
-        plain.file.ticket = false;
-        if (this.#owner === client || hasLock) this.#passOn();
-      }
-    }
-  }
-
-  /** A transaction is a version, and a batch of its own. */
-  #published(): void {
-    this.#store.seal();
-    this.#written.add(this.#store.newest);
-  }
-
-  /** The lock is free: those who wait get it one after the other. */
-  #passOn(): void {
-    this.#owner = undefined;
-    if (this.#granting) return;
-    this.#granting = true;
-    try {
-      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        this.#note(`   ${next.number} gets the lock`);
-        this.#resume(next);
-        // What it does may set it.
-        if ((this.#owner as Client | undefined) !== undefined) break;
-      }
-    } finally {
-      this.#granting = false;
-    }
-  }
-
-  #resume(client: Client): void {
-    const operation = client.operation!;
-    const statement = operation.waiting!;
-    operation.waiting = undefined;
-    try {
-      if (this.#isOldThere(client, operation.statements[operation.position]!, false)) {
-        takeBack(client, operation);
-        client.counters = countersOf(client.plain);
-        throw new SqliteError(BUSY_SNAPSHOT.code, BUSY_SNAPSHOT.message);
-      }
-      this.#execute(client, operation, statement, true);
-      operation.position++;
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      operation.outcome = { kind: 'failure', code: error.code, message: error.message };
-      this.counts.failures++;
-      return;
-    } finally {
-      statement.finalize();
-    }
-    this.#advance(client);
   }
 
   // --- Comparing ------------------------------------------------------------------------------------------------
@@ -582,13 +388,13 @@ export class Interleaving {
   /** Notes which version of the reference the engine's newest one is. */
   #synchronize(): void {
     const { store, hasGroup } = this.#world.database(NAME);
-    if (!hasGroup) this.#versions.set(store.newest, this.#store.newest);
+    if (!hasGroup) this.#versions.set(store.newest, this.#reference.store.newest);
     const committed = this.#versions.get(store.committed);
     if (committed === undefined) return;
     // Versions that reads may still be of stay.
     const needed = this.#clients.flatMap(({ operation }) => (operation === undefined ? [] : [operation.from]));
     const limit = Math.min(committed, ...needed);
-    while (this.#store.committed < limit) this.#store.commit();
+    while (this.#reference.store.committed < limit) this.#reference.store.commit();
   }
 
   /** The newest version of the reference that is certainly committed. */
@@ -634,8 +440,8 @@ export class Interleaving {
     const seen = new Set<string>();
     const committed = this.#versions.get(this.#world.database(NAME).store.committed);
     for (let version = Math.min(operation.to, committed ?? Infinity); version >= operation.from; version--) {
-      if (!this.#written.has(version) || version < this.#store.committed) continue;
-      this.#looksAt = version;
+      if (!this.#reference.has(version)) continue;
+      this.#reference.looksAt = version;
       let found: Outcome;
       try {
         const statement = compile(client.plain, sql);
@@ -649,7 +455,7 @@ export class Interleaving {
         if (!(error instanceof SqliteError)) throw error;
         found = { kind: 'failure', code: error.code, message: error.message };
       } finally {
-        this.#looksAt = undefined;
+        this.#reference.looksAt = undefined;
       }
       if (describe(found) === describe(answer)) return;
       seen.add(describe(found));
@@ -660,7 +466,7 @@ export class Interleaving {
   /** In the end both hold the same. */
   #compareAll(): void {
     const real = this.#world.connect(NAME);
-    const plain = this.#connectPlain();
+    const plain = this.#reference.connect();
     // In how many pieces a full-text index lies depends on the transactions.
     const tables = run(
       plain,
