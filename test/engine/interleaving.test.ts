@@ -1,6 +1,6 @@
 /**
  * Clients at random, compared with plain SQLite connections: a few seeds here, more with INTERLEAVING_SECONDS
- * (`npm run stress`) or another INTERLEAVING_SEED.
+ * (`npm run stress`) or another SEED.
  */
 
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { Interleaving, type Counts } from '../support/interleaving.ts';
 
 const SECONDS = Number(process.env['INTERLEAVING_SECONDS'] ?? 0);
-const FIRST_SEED = Number(process.env['INTERLEAVING_SEED'] ?? 1);
+const FIRST_SEED = Number(process.env['SEED'] ?? 1);
 const SEEDS = 8;
 const STEPS = 800;
 

@@ -76,9 +76,12 @@ export class Interleaving {
       interleaving.#play(steps);
     } catch (error) {
       const last = trace.slice(-Number(process.env['TRACE'] ?? 40)).join('\n');
-      throw new Error(`INTERLEAVING_SEED=${seed}: ${error instanceof Error ? error.message : String(error)}\n${last}`, {
-        cause: error,
-      });
+      throw new Error(
+        `SEED=${seed} npm test -- engine/interleaving: ${error instanceof Error ? error.message : String(error)}\n${last}`,
+        {
+          cause: error,
+        },
+      );
     }
     const { failures, queued } = reference;
     return { ...interleaving.counts, failures, queued };
