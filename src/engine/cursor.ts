@@ -3,14 +3,24 @@
  * sent: a slow reader costs one piece, not the result.
  */
 
-import type { Writer } from '../lib/bytes.ts';
+import { Writer } from '../lib/bytes.ts';
 import { InstanceBroken, SQLITE_DONE, SQLITE_ROW, type Statement } from '../sqlite/index.ts';
-import { beginMessage, endMessage, responseType, writeRowsEnd } from '../wire/index.ts';
+import { beginMessage, endMessage, responseType, writeColumns, writeRowsEnd } from '../wire/index.ts';
 import { SLICE_MS } from './options.ts';
 import type { RowEncoder } from './row-encoder.ts';
 
 /** A message is full when it has this many bytes, its header included; C dqlite's rule, which makes answers byte-identical. */
 const FULL_MESSAGE = 4096;
+
+/** A result without columns and rows. */
+export function noRows(): Writer {
+  const rows = new Writer(32);
+  const start = beginMessage(rows, responseType.rows);
+  writeColumns(rows, []);
+  writeRowsEnd(rows, true);
+  endMessage(rows, start);
+  return rows;
+}
 
 export class Cursor {
   readonly #statement: Statement;

@@ -7,6 +7,7 @@ import type { Clock } from '../host/types.ts';
 import { assert } from '../lib/assert.ts';
 import { Queue } from '../lib/queue.ts';
 import {
+  LOCK_BYTE_PAGE,
   PAGE_SIZE,
   PageStore,
   sizeField,
@@ -199,6 +200,7 @@ export class Database {
     let stated: number | undefined;
     for (let i = 0; i < command.count; i++) {
       const page = command.pageNumber(i);
+      if (page === LOCK_BYTE_PAGE) continue; // nobody reads it
       const data = command.pageData(i);
       const image = set.write(page);
       store.slabs.bytesOf(image).set(data, store.slabs.offsetOf(image));
@@ -224,6 +226,11 @@ export class Database {
     this.store.apply(set);
   }
 
+  /** The database has no content any more, by what others have decided. */
+  empty(): void {
+    if (!this.isEmpty) this.replace(this.#deletion());
+  }
+
   /** With C dqlite the next schema may have the cookies of the one that is deleted: connections must not live on. */
   #forgetSchema(): void {
     const readers = this.#readers;
@@ -243,22 +250,28 @@ export class Database {
 
   /** Publishes the deletion of all content, for the owner of the write lock: one page whose size field is 0. */
   deleteContent(): void {
+    this.store.publish(this.#deletion());
+  }
+
+  #deletion(): WriteSet {
     const { store } = this;
     const set = store.begin();
     set.truncate(1);
     const image = set.write(1);
     writeDeletion(store.slabs.bytesOf(image), store.slabs.offsetOf(image), store.schemaCookieAt(store.newest));
-    store.publish(set);
+    return set;
   }
 
   /**
-   * Drops what is not committed; no session has a connection any more, and the shared ones have never seen it.
-   * Responses that waited get `proposed` if what they saw was handed to raft, else `executed`.
+   * Drops what is not committed, and all connections that could have seen it; those for reads have not. Responses
+   * that waited get `proposed` if what they saw was handed to raft, else `executed`.
    */
   undo(proposed: () => SqliteError, executed: () => SqliteError): void {
     this.epoch++;
+    // Before the sessions' connections go: the lock of one must not pass to another that would still look at this.
     const waiters = this.lock.reset();
     this.lock.resume('backlog');
+    for (const session of this.sessions) session.connectionLost(proposed());
     this.#sealed.drain();
     this.#sealedBytes = 0;
     const members = this.#group?.dispose() ?? [];

@@ -4,15 +4,11 @@
  *
  * Relies on the owner (`Replicator`): entries are proposed in order, committed in order, and each commit is told
  * exactly once. Guarantees: nothing is answered before it is committed, and what is undone was never answered.
- *
- * "Already executed" is a property of the current leadership: the queue of own proposals, emptied by an undo. The
- * entry at its head needs no work when it is committed; every other entry is applied as pages (design rule 2).
  */
 
-import type { Clock, Logger, Timer } from '../host/types.ts';
+import type { Clock, Logger } from '../host/types.ts';
 import { assert } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
-import { Queue } from '../lib/queue.ts';
 import { PAGE_SIZE, PageSlabs } from '../pages/index.ts';
 import {
   InstanceBroken,
@@ -24,9 +20,10 @@ import {
 } from '../sqlite/index.ts';
 import { decodeCommand } from '../wire/index.ts';
 import { Database, type DatabaseOwner } from './database.ts';
-import { EntryBuffers } from './entry-buffers.ts';
 import { notLeader } from './failure.ts';
-import { OLD_READ_MS, SLOT_BYTES, SMALL_BATCH_BYTES, type EngineOptions } from './options.ts';
+import { Maintenance } from './maintenance.ts';
+import type { EngineOptions } from './options.ts';
+import { Proposer } from './proposer.ts';
 import type { RowStream } from './row-stream.ts';
 import { Session } from './session.ts';
 import { bytesKey } from './sql-text.ts';
@@ -44,18 +41,9 @@ export interface Replicator {
   confirmLeadership(confirmed: (leads: boolean) => void): void;
 }
 
-interface Executed {
-  readonly index: number;
-  readonly database: Database;
-  readonly data: Uint8Array;
-}
-
 /** Own connections kept open although nothing would be lost by closing them. */
 const MAX_IDLE_CONNECTIONS = 256;
-const MAINTENANCE_INTERVAL_MS = 1000;
 const DRAIN_POLL_MS = 2;
-/** Page images examined in one go when their last reader has gone. */
-const RECYCLE_SLICE = 10_000;
 
 export class Engine implements DatabaseOwner {
   readonly clock: Clock;
@@ -66,13 +54,7 @@ export class Engine implements DatabaseOwner {
   #sqlite: Sqlite;
   #replicator: Replicator | undefined = undefined;
   readonly #databases = new Map<string, Database>();
-  readonly #buffers = new EntryBuffers();
-  /** Databases with something to propose, the longest waiting first. */
-  readonly #dirty = new Set<Database>();
-  readonly #executed = new Queue<Executed>();
-  #slotTaken = false;
-  #lastBatchBytes = 0;
-  #sealing = false;
+  readonly #proposer: Proposer;
   #state: 'following' | 'starting' | 'leading' = 'following';
   #restarting = false;
   #handingOver = false;
@@ -82,9 +64,7 @@ export class Engine implements DatabaseOwner {
   #diskRefusal: (() => SqliteError) | undefined = undefined;
   readonly #streams = new Set<RowStream>();
   readonly #openConnections = new Set<Session>();
-  #timer: Timer | undefined = undefined;
-  #recycling = false;
-  #closed = false;
+  readonly #maintenance: Maintenance;
   #mayShrink = true;
 
   static async create(options: EngineOptions, clock: Clock, environment: Environment, logger: Logger): Promise<Engine> {
@@ -97,11 +77,14 @@ export class Engine implements DatabaseOwner {
     this.#environment = environment;
     this.#logger = logger;
     this.#sqlite = sqlite;
+    this.#proposer = new Proposer(this);
+    this.#maintenance = new Maintenance(this, logger);
   }
 
   start(replicator: Replicator): void {
     this.#replicator = replicator;
-    this.#scheduleMaintenance();
+    this.#proposer.replicator = replicator;
+    this.#maintenance.start();
   }
 
   get sqlite(): Sqlite {
@@ -182,6 +165,7 @@ export class Engine implements DatabaseOwner {
   handoverEnded(): void {
     this.#handingOver = false;
     for (const { lock } of this.#databases.values()) lock.resume('handover');
+    this.#proposer.resume();
   }
 
   /** The log could not be written: what is not committed is undone. Clients keep what they can. */
@@ -193,6 +177,8 @@ export class Engine implements DatabaseOwner {
   /** The log can be written again. */
   writeRecovered(): void {
     this.#diskRefusal = undefined;
+    // Of databases that had nothing on its way when the disk failed.
+    this.#proposer.resume();
   }
 
   /** Requests can run now. */
@@ -259,7 +245,7 @@ export class Engine implements DatabaseOwner {
 
   #drop(database: Database): void {
     database.close();
-    this.#dirty.delete(database);
+    this.#proposer.remove(database);
     this.#databases.delete(database.key);
     database.store.destroy();
   }
@@ -276,6 +262,15 @@ export class Engine implements DatabaseOwner {
     }
   }
 
+  /** Results that are being sent, and sessions with connections of their own. */
+  get streams(): ReadonlySet<RowStream> {
+    return this.#streams;
+  }
+
+  get openConnections(): ReadonlySet<Session> {
+    return this.#openConnections;
+  }
+
   streamContinues(stream: RowStream): void {
     this.#streams.add(stream);
   }
@@ -286,80 +281,14 @@ export class Engine implements DatabaseOwner {
 
   // --- Replication ----------------------------------------------------------------------------------------------
 
-  /** A database has something to propose. With a free slot it is proposed once the requests of this turn have run. */
+  /** A database has something to propose. */
   dirty(database: Database): void {
-    this.#dirty.add(database);
-    if (!this.#slotTaken) this.#sealAfter(1);
+    this.#proposer.add(database);
   }
 
-  /**
-   * The log has room for the next append: one disk write at a time. The clients who are being answered now send
-   * their next requests at once. While batches are small, one that waits for these is cheaper than two; with large
-   * ones it is better to keep the disk busy.
-   */
+  /** The log has room for the next append. */
   slotFreed(): void {
-    this.#slotTaken = false;
-    if (this.#dirty.size === 0) return;
-    if (this.#lastBatchBytes < SMALL_BATCH_BYTES) this.#sealAfter(2);
-    else this.#propose();
-  }
-
-  /** Seals and proposes once the requests that are ready now, and in the next turns of the loop, have run. */
-  #sealAfter(turns: number): void {
-    if (this.#sealing) return;
-    this.#sealing = true;
-    const turn = (left: number): void => {
-      if (left > 0) {
-        this.clock.defer(() => turn(left - 1));
-        return;
-      }
-      this.#sealing = false;
-      this.#propose();
-    };
-    turn(turns);
-  }
-
-  /** Seals what is open and hands it to raft: one FRAMES command per database, up to a slot's worth. */
-  #propose(): void {
-    const replicator = this.#replicator!;
-    if (this.#slotTaken || this.#state !== 'leading' || !replicator.canPropose || this.#dirty.size === 0) return;
-    this.#sealing = true;
-    this.guard(() => {
-      for (const database of [...this.#dirty]) database.closeGroup();
-    });
-    this.#sealing = false;
-    const commands: Uint8Array[] = [];
-    const proposed: Database[] = [];
-    const later: Database[] = [];
-    let bytes = 0;
-    for (const database of this.#dirty) {
-      if (bytes >= SLOT_BYTES) break;
-      this.#dirty.delete(database);
-      if (!database.hasBatch) {
-        if (database.hasGroup) later.push(database);
-        continue;
-      }
-      const { batch, size } = database.sealNext();
-      const data = this.#buffers.take(size);
-      database.encode(batch, data);
-      commands.push(data);
-      proposed.push(database);
-      bytes += size;
-      if (database.hasBatch || database.hasGroup) later.push(database);
-    }
-    // One batch per database and slot: what is left waits behind the others. So does a group that clients have begun
-    // who were answered while theirs was closed.
-    for (const database of later) this.#dirty.add(database);
-    if (commands.length === 0) {
-      if (this.#dirty.size > 0) this.#sealAfter(1);
-      return;
-    }
-    this.#slotTaken = true;
-    this.#lastBatchBytes = bytes;
-    const first = replicator.propose(commands);
-    for (const [position, database] of proposed.entries()) {
-      this.#executed.push({ index: first + position, database, data: commands[position]! });
-    }
+    this.#proposer.slotFreed();
   }
 
   /**
@@ -367,23 +296,24 @@ export class Engine implements DatabaseOwner {
    * Throws DecodeError for a command that this program does not know.
    */
   apply(index: number, data: Uint8Array | undefined): void {
-    const own = this.#executed.peek();
-    if (own?.index === index) {
-      this.#executed.shift();
-      own.database.committed();
-      this.#scheduleRecycling(own.database);
-      this.left(own.database);
+    const own = this.#proposer.committed(index);
+    if (own !== undefined) {
+      own.committed();
+      this.#maintenance.recycle(own);
+      this.left(own);
       return;
     }
-    assert(own === undefined, `entry ${index} is committed before own entry ${own?.index}`);
     assert(data !== undefined, `entry ${index} has no data`);
     const command = decodeCommand(data);
-    if (command.kind === 'frames') this.#database(bytesKey(command.name)).apply(command);
+    if (command.kind !== 'frames') return;
+    const database = this.#database(bytesKey(command.name));
+    database.apply(command);
+    this.left(database);
   }
 
   /** Takes the memory of an entry back that the log does not need any more. */
   recycleEntry(data: Uint8Array): void {
-    this.#buffers.give(data);
+    this.#proposer.recycle(data);
   }
 
   #database(key: string): Database {
@@ -398,12 +328,9 @@ export class Engine implements DatabaseOwner {
   }
 
   #undo(proposed: () => SqliteError, executed: () => SqliteError): void {
-    this.#slotTaken = false;
-    this.#dirty.clear();
-    this.#executed.drain();
+    this.#proposer.clear();
     for (const database of this.#databases.values()) {
       if (!database.hasUncommitted) continue;
-      for (const session of database.sessions) session.connectionLost(proposed());
       database.undo(proposed, executed);
     }
   }
@@ -419,6 +346,14 @@ export class Engine implements DatabaseOwner {
   installer(): SnapshotRestorer {
     assert(this.#state === 'following', 'a leader installs no snapshot');
     return new SnapshotRestorer(key => this.#database(key));
+  }
+
+  /** All of it was received: databases that are not in it have been deleted. */
+  installed({ keys }: SnapshotRestorer): void {
+    for (const database of this.#databases.values()) {
+      if (!keys.has(database.key)) database.empty();
+      this.left(database);
+    }
   }
 
   /** Receives the content of a snapshot; for an engine without databases. */
@@ -475,78 +410,9 @@ export class Engine implements DatabaseOwner {
     for (const ready of waiting) this.whenReady(ready);
   }
 
-  // --- Maintenance ----------------------------------------------------------------------------------------------
-
-  #scheduleMaintenance(): void {
-    if (this.#closed) return;
-    this.#timer = this.clock.setTimer(MAINTENANCE_INTERVAL_MS, () => {
-      this.#endIdleTransactions();
-      this.#endOldReads();
-      for (const database of this.#databases.values()) this.#scheduleRecycling(database);
-      this.#scheduleMaintenance();
-    });
-  }
-
-  #endIdleTransactions(): void {
-    const limitMs = this.options.transactionIdleTimeoutMs;
-    if (limitMs === 0) return;
-    const nowMs = this.clock.monotonicMs();
-    for (const database of this.#databases.values()) {
-      const owner = database.lock.owner;
-      if (!(owner instanceof Session)) continue;
-      const since = owner.idleSince;
-      if (since !== undefined && nowMs - since > limitMs) {
-        owner.abortTransaction(`the client was idle for more than ${limitMs} ms inside a write transaction`);
-      }
-    }
-  }
-
-  /** Old versions take memory as long as somebody reads them: above a limit the oldest reads are ended (design rule 12). */
-  #endOldReads(): void {
-    let retained = 0;
-    for (const { store } of this.#databases.values()) retained += store.retainedImages;
-    if (retained * PAGE_SIZE <= this.options.maxOldVersionBytes) return;
-    const nowMs = this.clock.monotonicMs();
-    const cause = `a read older than ${OLD_READ_MS / 1000} s was ended: old versions held more than ${this.options.maxOldVersionBytes} bytes`;
-    const oldest = this.#oldestReader(nowMs - OLD_READ_MS);
-    if (oldest === undefined) return;
-    this.#logger.warn({ retainedBytes: retained * PAGE_SIZE }, cause);
-    if (oldest instanceof Session) oldest.abortTransaction(cause);
-    else oldest.terminate(new SqliteError(SQLITE_ERROR, cause));
-  }
-
-  /** The stream or transaction that has looked at one version for longest, if since before `beforeMs`. */
-  #oldestReader(beforeMs: number): RowStream | Session | undefined {
-    let oldest: RowStream | Session | undefined;
-    let oldestMs = beforeMs;
-    for (const stream of this.#streams) {
-      if (stream.startedMs >= oldestMs) continue;
-      oldest = stream;
-      oldestMs = stream.startedMs;
-    }
-    for (const session of this.#openConnections) {
-      const sinceMs = session.transactionSinceMs;
-      if (sinceMs === undefined || sinceMs >= oldestMs || session.idleSince === undefined) continue;
-      oldest = session;
-      oldestMs = sinceMs;
-    }
-    return oldest;
-  }
-
-  #scheduleRecycling(database: Database): void {
-    if (!database.store.hasPending || this.#recycling) return;
-    this.#recycling = true;
-    this.clock.defer(() => {
-      this.#recycling = false;
-      database.store.recycle(RECYCLE_SLICE);
-      this.#scheduleRecycling(database);
-    });
-  }
-
   /** Ends all sessions and timers. */
   close(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
+    this.#maintenance.stop();
     for (const database of this.#databases.values()) {
       for (const session of database.sessions) session.forget(notLeader());
       database.close();

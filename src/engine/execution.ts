@@ -12,7 +12,6 @@
  */
 
 import { Writer } from '../lib/bytes.ts';
-import { PAGE_SIZE } from '../pages/index.ts';
 import {
   FACT_DELETE_DATABASE,
   FACT_JOURNAL_MODE,
@@ -20,29 +19,17 @@ import {
   InstanceBroken,
   LOCK_SHARED,
   SQLITE_BUSY_SNAPSHOT,
-  SQLITE_CONSTRAINT,
   SQLITE_DONE,
   SQLITE_ERROR,
-  SQLITE_INTERRUPT,
   SQLITE_ROW,
-  SQLITE_TOOBIG,
   SqliteError,
-  TOO_SLOW,
   type ClientCounters,
   type Connection,
   type Statement,
 } from '../sqlite/index.ts';
-import {
-  beginMessage,
-  endMessage,
-  responseType,
-  writeColumns,
-  writeRowsEnd,
-  ParameterCursor,
-  type ParameterTuple,
-} from '../wire/index.ts';
+import { dqliteCode, ParameterCursor, type ParameterTuple } from '../wire/index.ts';
 import { bindParameters, refuseLeftovers } from './bind.ts';
-import { Cursor } from './cursor.ts';
+import { Cursor, noRows } from './cursor.ts';
 import {
   databaseLocked,
   emptyStatement,
@@ -54,39 +41,15 @@ import {
 } from './failure.ts';
 import { SLICE_MS } from './options.ts';
 import type { Compiled, ReadStatement } from './readers.ts';
+import { commitRefusal, deletionRefusal, writeRefusal } from './refusal.ts';
+import type { Answer, ExecutionRequest } from './request.ts';
 import { RowEncoder } from './row-encoder.ts';
-import { RowStream, type Opened, type RowSource, type StreamOwner } from './row-stream.ts';
+import { RowStream, type Opened, type StreamOwner } from './row-stream.ts';
+import { runReturning, runToEnd } from './run-to-end.ts';
 import type { OwnStatement, Session } from './session.ts';
 import { hasStatement, statementKind, type StatementKind } from './sql-text.ts';
 import type { GroupedOutcome, GroupMember } from './write-group.ts';
 import type { Waiter } from './write-lock.ts';
-
-/**
- * `prepare`: compile the first statement. `exec`: run one statement, no rows. `script`: run all statements of a
- * text, no rows. `query`: run one statement, with rows.
- */
-export type ExecutionMode = 'prepare' | 'exec' | 'script' | 'query';
-
-/** Where the outcome of a request goes: exactly one of these is called, once. */
-export interface Answer {
-  /** `tail`: where the text goes on after the statement. */
-  prepared(parameterCount: number, tail: number): void;
-  result(lastInsertId: bigint, changes: number): void;
-  rows(source: RowSource): void;
-  failed(error: SqliteError): void;
-}
-
-export interface ExecutionRequest {
-  readonly mode: ExecutionMode;
-  readonly sql: Uint8Array;
-  /** The text as a cache key. */
-  readonly key: string;
-  readonly parameters: ParameterTuple | undefined;
-  /** `prepare`: more statements may follow the first. */
-  readonly mayHaveTail: boolean;
-}
-
-const RETURNING_SAVEPOINT = 'dqlite_returning';
 
 /** `next`: go on with the next statement of the text. `stop`: the answer was given, or comes later. */
 type Outcome = 'next' | 'stop';
@@ -111,14 +74,17 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   /** The lock is being requested, and has it been granted at once. */
   #requesting = false;
   #grantedAtOnce = false;
-  /** Newest version that the answer could depend on, and whether it is one of this request's own. */
+  /** Newest version that the answer could depend on, and whether it is that of the statement that ran last. */
   #mark: number;
   #ownMark = false;
+  /** Something was published, and more of the text has begun to run after that. */
+  #hasPublished = false;
+  #isPartial = false;
   /** Position in the text of a script. */
   #offset = 0;
   #retried = false;
-  /** The database's count of undos when the request began. */
-  readonly #epoch: number;
+  /** The database's count of undos when the request began, or since when nothing is left of what it saw before. */
+  #epoch: number;
 
   constructor(session: Session, request: ExecutionRequest, answer: Answer) {
     this.owner = session;
@@ -152,7 +118,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   start(): void {
     this.#guarded(() => {
-      if (this.#session.needsOwnConnection) this.#runOwn();
+      if (this.#offset > 0 || this.#session.needsOwnConnection) this.#runOwn();
       else this.#runShared();
     });
   }
@@ -170,6 +136,11 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     if (this.#state !== 'waiting') return;
     this.#leaveQueue();
     this.#fail(databaseLocked());
+  }
+
+  /** The rows that the client is reading come to no end. */
+  endStream(error: SqliteError): void {
+    this.#stream?.terminate(error);
   }
 
   /** The session ends: what has not run will not. What has is answered when its fate is known. */
@@ -198,6 +169,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   }
 
   expired(): void {
+    if (this.#state !== 'waiting') return;
     this.#forgetWaiting();
     this.#fail(this.#session.engine.writeRefusal() ?? databaseLocked());
   }
@@ -237,13 +209,17 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const { mode, sql, key } = this.#request;
     const compiled = database.readers(engine.sqlite).compile(sql, key);
     switch (compiled.kind) {
-      case 'read':
-        this.#checkTail(compiled.read.tail);
-        if (mode === 'prepare') this.#prepared(compiled);
-        else if (mode === 'script' && hasStatement(sql, compiled.read.tail)) this.#runOwn();
-        else if (mode === 'query') this.#streamShared(compiled.read);
-        else this.#stepShared(compiled.read);
+      case 'read': {
+        const { read } = compiled;
+        if (hasStatement(sql, read.tail) && !this.#request.mayHaveTail) {
+          read.reader.abandon(read);
+          if (mode !== 'script') throw statementTail();
+          this.#runOwn();
+        } else if (mode === 'prepare') this.#prepared(compiled);
+        else if (mode === 'query') this.#streamShared(read);
+        else this.#stepShared(read);
         return;
+      }
       case 'write':
         this.#checkTail(compiled.tail);
         if (mode === 'prepare') this.#prepared(compiled);
@@ -301,7 +277,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     }
     const { read } = compiled;
     const { parameterCount } = read.statement;
-    if (!read.cached) read.reader.finish(read, false);
+    read.reader.abandon(read);
     this.#gated(() => this.#answer.prepared(parameterCount, read.tail));
   }
 
@@ -372,6 +348,12 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const { clock } = this.#session.engine;
     const { database, engine } = this.#session;
     database.closeGroup();
+    if (this.#epoch !== database.epoch) {
+      // While this waited or let others in.
+      if (this.#hasPublished) throw engine.writeRefusal() ?? leadershipLost();
+      this.#epoch = database.epoch;
+      this.#mark = 0;
+    }
     this.#mark = Math.max(this.#mark, database.store.newest);
     const startMs = clock.monotonicMs();
     while (this.#runOne() === 'next') {
@@ -390,6 +372,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     const session = this.#session;
     const { mode, sql, key } = this.#request;
     const kind = statementKind(sql, this.#offset);
+    this.#ownMark = false;
+    this.#isPartial = this.#hasPublished;
     if (session.aborted !== undefined && mode !== 'prepare') {
       if (kind !== 'rollback') throw transactionAborted(session.aborted);
       return this.#acknowledgeAbort();
@@ -425,6 +409,15 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       return this.#waitForLock(connection, own, kind);
     }
     if (!newest) this.#mark = 0; // only committed state is seen
+    // Read inside of the transaction, the schema would fix its version: a write that waits for the lock would fail.
+    if (!inTransaction && (kind === 'begin' || kind === 'savepoint')) connection.readSchema();
+    const mayCommit = kind === 'commit' || kind === 'release';
+    const refusal = mayCommit && session.ownsWriteLock ? commitRefusal(session) : undefined;
+    if (refusal !== undefined) {
+      // The transaction stays open.
+      session.finishOwn(key, own);
+      throw refusal;
+    }
     return this.#runStatement(connection, own, kind);
   }
 
@@ -501,14 +494,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   #checkWrite(own: OwnStatement, kind: StatementKind): void {
     const session = this.#session;
-    const { maxVacuumBytes } = session.engine.options;
-    let refusal: SqliteError | undefined;
-    if (session.deleteOnCommit) {
-      refusal = onlyStatement();
-    } else if (kind === 'vacuum' && session.database.store.size * PAGE_SIZE > maxVacuumBytes) {
-      const message = `VACUUM of a database of more than ${maxVacuumBytes} bytes is refused: it would travel as one transaction`;
-      refusal = new SqliteError(SQLITE_TOOBIG, message);
-    }
+    const refusal = writeRefusal(session, kind);
     if (refusal === undefined) return;
     session.finishOwn(this.#request.key, own);
     session.statementEnded(kind, undefined);
@@ -539,8 +525,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       // Rows of RETURNING come when everything is done: refusing them must take back the statement, and resetting
       // it would commit. Pragmas give rows too, but some refuse to run inside a savepoint.
       const returning = !statement.isReadOnly && statement.columnCount > 0 && kind !== 'pragma';
-      if (returning) this.#runReturning(connection, statement, spool);
-      else this.#collect(statement, spool);
+      if (returning) runReturning(statement, spool, engine.options, session.totalChanges);
+      else runToEnd(statement, spool, engine.options);
       if (wasInTransaction && !statement.isReadOnly) session.transactionWrites++;
     } catch (error) {
       if (!(error instanceof SqliteError)) throw error;
@@ -555,6 +541,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     if (connection.file.published > 0) {
       this.#mark = connection.file.published;
       this.#ownMark = true;
+      this.#hasPublished = true;
       database.published();
     }
     session.statementEnded(kind, failure, kind === 'other' && !statement.isReadOnly);
@@ -573,58 +560,6 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#cursor ??= new ParameterCursor(parameters);
     bindParameters(statement, this.#cursor);
     if (mode === 'query') refuseLeftovers(this.#cursor);
-  }
-
-  /** Steps a statement to its end. Rows go to the spool, or are an error without one. */
-  #collect(statement: Statement, spool: Writer | undefined): void {
-    if (spool === undefined) {
-      for (;;) {
-        const code = statement.step();
-        if (code === SQLITE_DONE) return;
-        if (code !== SQLITE_ROW) throw statement.connection.error(code);
-        // A statement without columns may "give" rows: `PRAGMA incremental_vacuum`.
-        if (statement.columnCount > 0) throw rowsFromExec();
-      }
-    }
-    const { options, sqlite } = this.#session.engine;
-    const { maxSpoolBytes, maxStepMs } = options;
-    const endMs = maxStepMs === 0 ? Infinity : sqlite.lookedAtMs + maxStepMs;
-    const cursor = new Cursor(statement, new RowEncoder(statement, maxSpoolBytes), maxStepMs);
-    while (!cursor.fill(spool, maxSpoolBytes)) {
-      if (spool.offset > maxSpoolBytes) {
-        throw new SqliteError(SQLITE_TOOBIG, `a write returned more than ${maxSpoolBytes} bytes of rows`);
-      }
-      // All steps together block the others.
-      if (sqlite.lookedAtMs > endMs) throw new SqliteError(SQLITE_INTERRUPT, TOO_SLOW);
-    }
-  }
-
-  /** Runs a write with RETURNING inside a savepoint, so that it can be taken back once its rows are known. */
-  #runReturning(connection: Connection, statement: Statement, spool: Writer | undefined): void {
-    connection.execute(`SAVEPOINT ${RETURNING_SAVEPOINT}`);
-    let failure: SqliteError | undefined;
-    try {
-      this.#collect(statement, spool);
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      failure = error;
-    }
-    statement.reset();
-    // Some errors have ended the whole transaction already.
-    if (failure !== undefined && connection.autocommit) throw failure;
-    try {
-      // A violated constraint has undone what it should: everything, or with OR FAIL nothing.
-      if (failure !== undefined && !isConstraint(failure)) throw failure;
-      // In autocommit this is the commit, which may fail: deferred foreign keys.
-      connection.execute(`RELEASE ${RETURNING_SAVEPOINT}`);
-    } catch (error) {
-      if (!(error instanceof SqliteError)) throw error;
-      connection.execute(`ROLLBACK TO ${RETURNING_SAVEPOINT}; RELEASE ${RETURNING_SAVEPOINT}`);
-      // SQLite has counted what is taken back.
-      connection.countFrom(0, this.#session.totalChanges);
-      throw error;
-    }
-    if (failure !== undefined) throw failure;
   }
 
   /** A read on the client's own connection: inside a transaction, or with connection state. */
@@ -688,11 +623,8 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
   /** `PRAGMA delete_database` (wire spec section 5.12): takes effect with the COMMIT. */
   #deleteDatabase(connection: Connection, tail: number): Outcome {
     const session = this.#session;
-    if (!connection.isWriting) {
-      const message = 'PRAGMA delete_database must be run in a write transaction. Use BEGIN IMMEDIATE to start one.';
-      throw new SqliteError(SQLITE_ERROR, message);
-    }
-    if (session.transactionWrites > 0) throw onlyStatement();
+    const refusal = deletionRefusal(session, connection.isWriting);
+    if (refusal !== undefined) throw refusal;
     session.deleteOnCommit = true;
     if (this.#goesOn(tail)) return 'next';
     this.#answerWithoutRows(false);
@@ -728,12 +660,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       this.#succeed(atOnce);
       return;
     }
-    const rows = new Writer(32);
-    const start = beginMessage(rows, responseType.rows);
-    writeColumns(rows, []);
-    writeRowsEnd(rows, true);
-    endMessage(rows, start);
-    this.#deliverSpool(rows, atOnce);
+    this.#deliverSpool(noRows(), atOnce);
   }
 
   /** Answers RESULT; at once if it tells nothing about the database. */
@@ -754,7 +681,9 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
 
   #failNow(error: SqliteError): void {
     this.#end();
-    this.#answer.failed(error);
+    // "Not leader" says that nothing was done, and clients try again.
+    const isDoubtful = this.#isPartial && error.code === dqliteCode.notLeader;
+    this.#answer.failed(isDoubtful ? leadershipLost() : error);
   }
 
   #gated(deliver: () => void): void {
@@ -767,9 +696,12 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#state = 'gated';
     database.gate(this.#mark, this.#ownMark, error => {
       if (this.#state === 'ended') return;
+      if (error !== undefined) {
+        this.#failNow(error);
+        return;
+      }
       this.#end();
-      if (error === undefined) deliver();
-      else this.#answer.failed(error);
+      deliver();
     });
   }
 
@@ -778,12 +710,4 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
     this.#state = 'ended';
     this.#session.executionEnded();
   }
-}
-
-function onlyStatement(): SqliteError {
-  return new SqliteError(SQLITE_ERROR, 'PRAGMA delete_database must be the only statement run in the transaction.');
-}
-
-function isConstraint({ code }: SqliteError): boolean {
-  return (code & 0xff) === SQLITE_CONSTRAINT;
 }

@@ -1,6 +1,6 @@
 /** Answers that are not SQLite's own: what a client gets as FAILURE, with the codes of wire spec section 4.6. */
 
-import { SQLITE_ABORT_ROLLBACK, SQLITE_BUSY, SqliteError } from '../sqlite/index.ts';
+import { CANNOT_SHRINK, SQLITE_ABORT_ROLLBACK, SQLITE_BUSY, SQLITE_IOERR_WRITE, SqliteError } from '../sqlite/index.ts';
 import { dqliteCode, sqliteCode } from '../wire/index.ts';
 
 /** Nothing was done: this node does not lead. */
@@ -21,6 +21,8 @@ export const noStatement = (): SqliteError => new SqliteError(sqliteCode.notFoun
 
 export const rowsFromExec = (): SqliteError =>
   new SqliteError(sqliteCode.error, 'rows yielded when none expected for EXEC request');
+
+export const cannotShrink = (): SqliteError => new SqliteError(SQLITE_IOERR_WRITE, CANNOT_SHRINK);
 
 /** The server has ended the transaction; the client must say that it knows (design rule 8). */
 export const transactionAborted = (cause: string): SqliteError =>

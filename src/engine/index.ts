@@ -1,6 +1,6 @@
 export { Database } from './database.ts';
 export { Engine, type Replicator } from './engine.ts';
-export type { Answer } from './execution.ts';
+export type { Answer } from './request.ts';
 export * from './failure.ts';
 export { defaultEngineOptions, type EngineOptions } from './options.ts';
 export type { RowSource } from './row-stream.ts';

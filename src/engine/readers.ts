@@ -114,6 +114,11 @@ export class Reader {
     return { kind: 'read', read };
   }
 
+  /** What was compiled is not going to run. */
+  abandon({ cached, statement }: ReadStatement): void {
+    if (!cached) statement.finalize();
+  }
+
   /** Ends an execution; a statement outside the cache is gone then. */
   finish(read: ReadStatement, failed: boolean): void {
     this.busy = false;

@@ -12,15 +12,18 @@ import {
   FACT_SESSION,
   FACT_STICKY,
   LOCK_NONE,
+  SQLITE_ABORT_ROLLBACK,
+  SQLITE_ERROR,
+  SqliteError,
   type ClientCounters,
   type Connection,
-  type SqliteError,
   type Statement,
 } from '../sqlite/index.ts';
 import type { Database } from './database.ts';
 import type { Engine } from './engine.ts';
-import { Execution, type Answer, type ExecutionRequest } from './execution.ts';
+import { Execution } from './execution.ts';
 import { noStatement } from './failure.ts';
+import type { Answer, ExecutionRequest } from './request.ts';
 import { StatementCache } from './statement-cache.ts';
 import type { StatementKind } from './sql-text.ts';
 
@@ -193,13 +196,15 @@ export class Session {
   executionEnded(): void {
     this.#execution = undefined;
     if (this.ownsWriteLock) this.#idleSinceMs = this.engine.clock.monotonicMs();
-    const file = this.#connection?.file;
-    if (file === undefined) return;
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    const { file } = connection;
+    if (file.lock !== LOCK_NONE && !this.inTransaction) this.engine.guard(() => connection.letGo());
     if (file.unusable) {
-      this.#dropConnection('its connection became unusable');
+      this.connectionLost(new SqliteError(SQLITE_ERROR, 'its connection became unusable'));
     } else if (!this.inTransaction && (file.lock !== LOCK_NONE || file.set !== undefined)) {
       this.engine.defect('a connection was left with a lock after its request', undefined);
-      this.#dropConnection('internal error');
+      this.connectionLost(new SqliteError(SQLITE_ERROR, 'internal error'));
     }
   }
 
@@ -253,9 +258,26 @@ export class Session {
     this.#aborted = undefined;
   }
 
-  /** The server ends the client's transaction, between two requests. */
+  /** The server ends the client's transaction, between two requests or while the client reads rows. */
   abortTransaction(cause: string): void {
-    if (this.inTransaction) this.#dropConnection(cause);
+    if (!this.inTransaction) return;
+    if (this.#sticky) this.#rollBack(cause);
+    else this.#dropConnection(cause);
+  }
+
+  /** Ends a transaction on a connection that must live on: temporary tables and settings are the client's. */
+  #rollBack(cause: string): void {
+    const connection = this.#connection!;
+    this.#execution?.endStream(new SqliteError(SQLITE_ABORT_ROLLBACK, cause));
+    this.engine.guard(() => connection.rollBack());
+    if (connection.closed || !connection.autocommit) {
+      this.forget(new SqliteError(SQLITE_ERROR, cause));
+      return;
+    }
+    this.#cache.clear();
+    this.#schemaChanged = false;
+    this.#transactionEnded(cause);
+    this.releaseLock();
   }
 
   /** Closes the own connection; the next request that needs one makes a new one. */

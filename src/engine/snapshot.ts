@@ -5,7 +5,7 @@
 
 import { encodeDatabaseHeader, encodeSnapshotHeader, snapshotContentSize, type SnapshotSink } from '../format/index.ts';
 import { assert } from '../lib/assert.ts';
-import { PAGE_SIZE, restate, statedSize, type Mark, type WriteSet } from '../pages/index.ts';
+import { LOCK_BYTE_PAGE, PAGE_SIZE, restate, statedSize, type Mark, type WriteSet } from '../pages/index.ts';
 import type { Database } from './database.ts';
 import { bytesKey } from './sql-text.ts';
 
@@ -84,6 +84,8 @@ export class EngineSnapshot {
 /** Fills databases from a snapshot. */
 export class SnapshotRestorer implements SnapshotSink {
   readonly #create: (key: string) => Database;
+  /** Names of the databases that were in it. */
+  readonly keys: Set<string> = new Set();
   #database: Database | undefined = undefined;
   #set: WriteSet | undefined = undefined;
 
@@ -93,13 +95,16 @@ export class SnapshotRestorer implements SnapshotSink {
   }
 
   beginDatabase(name: Uint8Array, _mainPages: number): void {
-    this.#database = this.#create(bytesKey(name));
+    const key = bytesKey(name);
+    this.keys.add(key);
+    this.#database = this.#create(key);
     this.#set = this.#database.store.begin();
   }
 
   page(pageNumber: number, bytes: Uint8Array): void {
     const set = this.#set;
     assert(set !== undefined && bytes.length === PAGE_SIZE, 'a page of a database');
+    if (pageNumber === LOCK_BYTE_PAGE) return; // a file has it, but nobody writes it
     const { slabs } = this.#database!.store;
     const image = set.write(pageNumber);
     slabs.bytesOf(image).set(bytes, slabs.offsetOf(image));

@@ -10,6 +10,7 @@ export type StatementKind =
   | 'rollback'
   | 'rollbackTo'
   | 'savepoint'
+  | 'release'
   | 'vacuum'
   | 'pragma'
   | 'change'
@@ -33,6 +34,9 @@ export function skipBlank(sql: Uint8Array, offset: number, semicolons = false): 
       let end = position + 2;
       while (end < sql.length && !(sql[end] === 0x2a && sql[end + 1] === 0x2f)) end++;
       position = Math.min(end + 2, sql.length);
+    } else if (byte === 0xef && sql[position + 1] === 0xbb && sql[position + 2] === 0xbf) {
+      // A byte order mark, which SQLite takes for a blank.
+      position += 3;
     } else {
       break;
     }
@@ -56,6 +60,8 @@ export function statementKind(sql: Uint8Array, offset = 0): StatementKind {
       return 'commit';
     case 'SAVEPOINT':
       return 'savepoint';
+    case 'RELEASE':
+      return 'release';
     case 'VACUUM':
       return 'vacuum';
     case 'PRAGMA':

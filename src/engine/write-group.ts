@@ -194,6 +194,7 @@ export class WriteGroup {
       this.#rollback.step();
       this.#rollback.reset();
     }
+    this.#connection.letGo();
     const members = this.#end();
     this.#database.lock.release(this);
     for (const { member } of members) member.ungrouped();

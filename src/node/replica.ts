@@ -555,9 +555,11 @@ export class Replica implements Replicator {
     const { index } = received.snapshot;
     const restore = (): void => {
       this.#installNow = undefined;
-      this.#log.readSnapshot(this.#engine.installer()).then(
+      const restorer = this.#engine.installer();
+      this.#log.readSnapshot(restorer).then(
         () =>
           this.#guard(() => {
+            this.#engine.installed(restorer);
             this.#applied = index;
             this.#snapshotIndex = index;
             this.#bytesSinceSnapshot = 0;

@@ -26,52 +26,11 @@
 import { assert } from '../lib/assert.ts';
 import { Queue } from '../lib/queue.ts';
 import { LOCK_BYTE_PAGE, schemaCookie, writeTemplate } from './header.ts';
+import { Mark } from './mark.ts';
 import { Nodes, NONE } from './nodes.ts';
+import { Sizes } from './sizes.ts';
 import { PAGE_SIZE, type PageSlabs } from './slabs.ts';
 import { WriteSet } from './write-set.ts';
-
-/**
- * A version that must stay readable, with the images that only it and older marks protect: a doubly linked list
- * through the `retained` fields of their nodes.
- */
-export class Mark {
-  readonly #nodes: Nodes;
-  /** By which nodes name their mark. */
-  readonly number: number;
-  version = 0;
-  references = 0;
-  #first = NONE;
-
-  constructor(nodes: Nodes, number: number) {
-    this.#nodes = nodes;
-    this.number = number;
-  }
-
-  retain(node: number): void {
-    const nodes = this.#nodes;
-    nodes.owner[node] = this.number;
-    nodes.retainedNext[node] = this.#first;
-    nodes.retainedPrevious[node] = NONE;
-    if (this.#first !== NONE) nodes.retainedPrevious[this.#first] = node;
-    this.#first = node;
-  }
-
-  remove(node: number): void {
-    const nodes = this.#nodes;
-    const next = nodes.retainedNext[node]!;
-    const previous = nodes.retainedPrevious[node]!;
-    if (next !== NONE) nodes.retainedPrevious[next] = previous;
-    if (previous === NONE) this.#first = next;
-    else nodes.retainedNext[previous] = next;
-  }
-
-  /** Takes any node out of the list, or gives NONE. */
-  take(): number {
-    const node = this.#first;
-    if (node !== NONE) this.remove(node);
-    return node;
-  }
-}
 
 /** The changes between two versions, sealed to become one FRAMES entry. */
 export interface Batch {
@@ -101,9 +60,7 @@ export class PageStore {
   #heads = new Int32Array(64).fill(NONE);
   #newest = 1;
   #lastIssued = 1;
-  #size = 1;
-  /** The versions at which the size changed, with the size from then on; ascending. */
-  readonly #sizes: { readonly version: number; readonly pages: number }[] = [{ version: 1, pages: 1 }];
+  readonly #sizes = new Sizes(1, 1);
   /** Marked versions, ascending. */
   readonly #marks: Mark[] = [];
   /** All marks by number, and those that are free to be used again. */
@@ -142,7 +99,7 @@ export class PageStore {
 
   /** Size of the newest version in pages. */
   get size(): number {
-    return this.#size;
+    return this.#sizes.newest;
   }
 
   /** Images kept for older versions only. */
@@ -162,15 +119,7 @@ export class PageStore {
 
   /** Size in pages of the database at a marked version. */
   sizeAt(version: number): number {
-    if (version >= this.#sizes[this.#sizes.length - 1]!.version) return this.#size;
-    let low = 0;
-    let high = this.#sizes.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.#sizes[middle]!.version <= version) low = middle;
-      else high = middle - 1;
-    }
-    return this.#sizes[low]!.pages;
+    return this.#sizes.at(version);
   }
 
   /** The image of a page at a marked version. The page must not lie beyond the size there. */
@@ -198,7 +147,7 @@ export class PageStore {
 
   /** A write set on top of the newest version. */
   begin(): WriteSet {
-    return new WriteSet(this.slabs, this.#size);
+    return new WriteSet(this.slabs, this.#sizes.newest);
   }
 
   /**
@@ -207,13 +156,10 @@ export class PageStore {
    */
   publish(set: WriteSet, writer?: Mark): Mark | undefined {
     const version = ++this.#lastIssued;
-    const baseSize = this.#size;
+    const baseSize = this.#sizes.newest;
     const { size, baseLimit } = set;
     this.#newest = version;
-    if (size !== baseSize) {
-      this.#sizes.push({ version, pages: size });
-      this.#size = size;
-    }
+    if (size !== baseSize) this.#sizes.change(version, size);
     // The writer's pin moves first, so that it does not protect the images that this version replaces.
     let pin: Mark | undefined;
     if (writer !== undefined) {
@@ -253,7 +199,7 @@ export class PageStore {
   seal(): Batch {
     assert(this.hasOpenBatch, 'nothing to seal');
     const version = this.#newest;
-    const size = this.#size;
+    const size = this.#sizes.newest;
     const pages: number[] = [];
     const images: number[] = [];
     for (const page of this.#touched) {
@@ -281,7 +227,7 @@ export class PageStore {
     const previous = this.#committed;
     this.#committed = batch.mark;
     this.#release(previous);
-    this.#forgetSizes();
+    this.#sizes.forget(this.#marks[0]!.version);
   }
 
   /** Publishes and commits changes that come from elsewhere: the log, a leader. Nothing may be in flight. */
@@ -300,8 +246,7 @@ export class PageStore {
     for (const batch of batches) this.#release(batch.mark);
     const newestMark = this.#marks[this.#marks.length - 1]!;
     assert(newestMark.version === committed, `version ${newestMark.version} is pinned and cannot be undone`);
-    while (this.#sizes[this.#sizes.length - 1]!.version > committed) this.#sizes.pop();
-    this.#size = this.#sizes[this.#sizes.length - 1]!.pages;
+    this.#sizes.undo(committed);
     this.#newest = committed;
     for (const touched of [...batches.map(batch => batch.touched), this.#touched]) {
       for (const page of touched) {
@@ -312,7 +257,12 @@ export class PageStore {
           head = this.#headOf(page);
         }
         // Invariant 3 kept the committed image; it is the page's content again.
-        if (head !== NONE && page <= this.#size && nodes.end[head]! > committed && nodes.end[head] !== Infinity) {
+        if (
+          head !== NONE &&
+          page <= this.#sizes.newest &&
+          nodes.end[head]! > committed &&
+          nodes.end[head] !== Infinity
+        ) {
           this.#unretain(head);
           nodes.end[head] = Infinity;
         }
@@ -477,13 +427,5 @@ export class PageStore {
     }
     this.#pending.push(mark);
     return limit;
-  }
-
-  /** Drops size changes that no marked version can tell apart. */
-  #forgetSizes(): void {
-    const oldest = this.#marks[0]!.version;
-    let kept = 0;
-    while (kept + 1 < this.#sizes.length && this.#sizes[kept + 1]!.version <= oldest) kept++;
-    if (kept > 0) this.#sizes.splice(0, kept);
   }
 }

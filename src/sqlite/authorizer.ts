@@ -82,7 +82,6 @@ const STATELESS_PRAGMAS: ReadonlySet<string> = new Set([
   'auto_vacuum',
   'collation_list',
   'compile_options',
-  'data_version',
   'database_list',
   'encoding',
   'foreign_key_check',
@@ -154,13 +153,14 @@ export function authorize(heap: Heap, action: number, first: Pointer, second: Po
 }
 
 function pragma(name: string, value: string | undefined): Verdict {
-  if (name === 'data_version') return ALLOWED; // FTS5 asks for it by itself, wherever it runs
   if (DENIED_PRAGMAS.has(name)) return DENIED;
   if (value !== undefined && READ_ONLY_PRAGMAS.has(name)) return DENIED;
   if (name === 'cache_size' && value !== undefined && cacheBytes(value) > MAX_CACHE_BYTES) return DENIED;
   if (name === 'journal_mode') return { answer: SQLITE_OK, facts: FACT_SESSION | FACT_JOURNAL_MODE };
   if (name === 'delete_database') return { answer: SQLITE_OK, facts: FACT_SESSION | FACT_DELETE_DATABASE };
   if (name === 'optimize' || (name === 'auto_vacuum' && value !== undefined)) return MAY_WRITE;
+  // Its numbers mean something on one connection only.
+  if (name === 'data_version') return STICKY;
   return value === undefined || STATELESS_PRAGMAS.has(name) ? PRAGMA : STICKY;
 }
 

@@ -15,6 +15,7 @@ import {
   DBSTATUS_DEFERRED_FKS,
   LIMIT_LENGTH,
   LIMIT_LIKE_PATTERN_LENGTH,
+  LOCK_NONE,
   OPEN_READWRITE_CREATE,
   PREPARE_PERSISTENT,
   SQLITE_DONE,
@@ -198,7 +199,7 @@ export class Connection {
     const { sqlite } = this;
     this.activate();
     sqlite.restartClock();
-    this.#readSchemaOfView();
+    this.readSchema();
     const size = sql.length - offset;
     const text = sqlite.takeText(sql, offset);
     this.#facts = 0;
@@ -248,6 +249,23 @@ export class Connection {
     sqlite.giveScratch(pointer);
     this.#trusted = false;
     if (code !== SQLITE_OK) throw this.error(code);
+  }
+
+  /**
+   * Ends a read transaction that nobody needs. An R-Tree whose statement was rolled back leaves one: SQLite closes its
+   * blob when it has unlocked already, and ends the transaction of that with the next statement.
+   */
+  letGo(): void {
+    if (this.autocommit && this.file.lock !== LOCK_NONE) this.execute('SELECT 1 FROM sqlite_schema LIMIT 0');
+  }
+
+  /** Ends an open transaction. If SQLite will not, it stays open. */
+  rollBack(): void {
+    try {
+      this.execute('ROLLBACK');
+    } catch (error) {
+      if (!(error instanceof SqliteError)) throw error;
+    }
   }
 
   /** The authorizer's answer for this connection. */
@@ -301,7 +319,7 @@ export class Connection {
    * SQLite compiles with the schema it has parsed last, whatever version the connection looks at now. If the
    * schema cookie at this view is another one, a statement that reads the schema brings it up to date.
    */
-  #readSchemaOfView(): void {
+  readSchema(): void {
     const cookie = this.file.schemaCookie;
     if (cookie === this.#schemaCookie || this.#trusted) return;
     this.#schemaProbe ??= this.prepareOwn('SELECT 1 FROM sqlite_schema LIMIT 0');

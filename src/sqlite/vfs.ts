@@ -73,6 +73,11 @@ export type CallbackName =
  */
 export type Fault = (callback: CallbackName, argument: number, isMain: boolean) => number | undefined;
 
+/** Design rule 14. */
+export const CANNOT_SHRINK: string =
+  'a member of the cluster runs a dqlite version that cannot shrink databases (VACUUM, auto_vacuum, delete_database), ' +
+  'or was not heard of since this node leads';
+
 const VFS_NAME = 'dqlite';
 const SHORT_READ = 32;
 /** Milliseconds from the start of the Julian calendar, SQLite's time zero, to 1970. */
@@ -308,13 +313,8 @@ export class Vfs {
   #checkHeader(file: MainFile, heap: Uint8Array, source: Pointer): string | undefined {
     const defect = headerDefect(heap, source);
     if (defect !== undefined) return `${defect}: this statement would make the database unreadable`;
-    if (!file.store.mayShrink && sizeField(heap, source) < file.store.sizeAt(file.version)) {
-      return (
-        'a member of the cluster runs a dqlite version that cannot shrink databases (VACUUM, auto_vacuum), ' +
-        'or was not heard of since this node leads'
-      );
-    }
-    return undefined;
+    const shrinks = sizeField(heap, source) < file.store.sizeAt(file.version);
+    return shrinks && !file.store.mayShrink ? CANNOT_SHRINK : undefined;
   }
 
   #truncate(pointer: Pointer, size64: bigint): number {

@@ -21,6 +21,11 @@ interface Longer {
 const programs: readonly Longer[] = [
   { name: 'simulation of a node', file: 'scripts/sim.js', args: ['--seconds', SECONDS] },
   { name: 'torture of SQLite', file: 'src/sqlite/torture.test.js', env: { TORTURE_SECONDS: SECONDS } },
+  {
+    name: 'clients at random',
+    file: 'test/engine/interleaving.test.js',
+    env: { INTERLEAVING_SECONDS: SECONDS, SEED: String(Math.floor(Date.now() / 1000)) },
+  },
   { name: 'crashes of the log', file: 'src/log/crash.test.js', env: { CRASH_TIMES: '10' } },
   { name: 'a thousand databases', file: 'test/durability/many-databases.test.js', env: { DATABASES: '1000' } },
   {
