@@ -3,15 +3,15 @@
  * SQL by the server, because not every text can travel as it is: the protocol ends one at a NUL.
  */
 
-import type { Rows, SqlValue } from './sql-connection.ts';
+import type { Rows, SqlValue } from './sql-session.ts';
 import { quoteName, quoteText } from './sql-values.ts';
 
-type Query = (sql: string) => Promise<Rows | undefined>;
+type Query = (sql: string) => Promise<Rows>;
 type Write = (text: string) => Promise<void>;
 
-async function all(rows: Rows | undefined): Promise<SqlValue[][]> {
+async function all(rows: Rows): Promise<SqlValue[][]> {
   const collected: SqlValue[][] = [];
-  for await (const batch of rows?.batches ?? []) collected.push(...batch);
+  for await (const batch of rows.batches) collected.push(...batch);
   return collected;
 }
 
@@ -79,7 +79,7 @@ async function dumpRows(query: Query, write: Write, table: string): Promise<void
   });
   const rows = await query(`SELECT ${values.join(', ')} FROM ${quoteName(table)}`);
   const insert = `INSERT INTO ${/^[a-z_]\w*$/i.test(table) ? table : quoteName(table)} VALUES(`;
-  for await (const batch of rows?.batches ?? []) {
+  for await (const batch of rows.batches) {
     await write(batch.map(row => `${insert}${row.join(',')});\n`).join(''));
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SqlValue } from './sql-connection.ts';
+import type { SqlValue } from './sql-session.ts';
 import { formatter, MODES, type Mode } from './sql-modes.ts';
 import { valueJson, valueText } from './sql-values.ts';
 import { displayWidth, onOneLine, padEnd, withoutControls } from './sql-width.ts';

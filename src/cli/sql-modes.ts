@@ -4,7 +4,7 @@
  * from the first rows; a later value that is wider moves only its own line.
  */
 
-import type { SqlValue } from './sql-connection.ts';
+import type { SqlValue } from './sql-session.ts';
 import { displayWidth, onOneLine, padEnd, padStart, withoutControls } from './sql-width.ts';
 import { valueJson, valueText } from './sql-values.ts';
 

@@ -3,16 +3,16 @@
  * is interrupted. The session is renewed when its leader is lost; what that means for the user is said.
  */
 
+import type { Cluster } from '../client/index.ts';
+import { LeaderAccess } from '../client/internal.ts';
 import type { Host } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
-import { dqliteCode, sqliteCode } from '../wire/index.ts';
-import { ClusterAdmin } from './cluster-admin.ts';
-import { Session, isInterrupted, isLost, type Rows } from './sql-connection.ts';
+import { sqliteCode } from '../wire/index.ts';
 import { marked, placeOf } from './sql-error.ts';
 import { OutputClosed, type Output } from './sql-io.ts';
 import { formatter, type FormatSettings, type Mode } from './sql-modes.ts';
+import { isInterrupted, SqlSession, type Rows } from './sql-session.ts';
 import { StatementSplitter, type Statement } from './sql-splitter.ts';
-import { statementKind, transactionAfter } from './sql-statement.ts';
 import { withoutControls } from './sql-width.ts';
 
 /** What a file that was read ends with after an error that was reported there. */
@@ -46,28 +46,28 @@ const HINTS: ReadonlyMap<number, string> = new Map([
   [sqliteCode.busy, 'another client is writing'],
   [sqliteCode.busySnapshot, 'another client has written since this transaction first read: ROLLBACK, and begin again'],
   [516, 'ROLLBACK ends the transaction that was aborted'],
-  [dqliteCode.leadershipLost, 'it is not known whether the statement was committed'],
 ]);
 
 export class Shell {
   readonly options: ShellOptions;
-  readonly admin: ClusterAdmin;
+  readonly #access: LeaderAccess;
   format: FormatSettings;
   isTimed = false;
   /** `.quit` was said. */
   isOver = false;
   /** How deep `.read` is in files that read files. */
   depth = 0;
-  #session: Session | undefined = undefined;
+  #session: SqlSession | undefined = undefined;
   #lastAddress: string | undefined = undefined;
   #isRunning = false;
   #interrupts = 0;
+  /** Stops what runs. */
+  #stop = new AbortController();
   #patience: NodeJS.Timeout | undefined = undefined;
-  #inTransaction = false;
 
   constructor(options: ShellOptions) {
     this.options = options;
-    this.admin = new ClusterAdmin(options.host, options.servers);
+    this.#access = new LeaderAccess(options.host, options.servers);
     this.format = {
       mode: options.mode,
       headers: options.headers,
@@ -77,13 +77,25 @@ export class Shell {
   }
 
   get inTransaction(): boolean {
-    return this.#inTransaction;
+    return this.#session?.inTransaction === true;
+  }
+
+  /** Its calls have connections of their own, so that they disturb no transaction. */
+  get cluster(): Cluster {
+    return this.#access.cluster;
+  }
+
+  /** Aborted by Ctrl-C. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
   }
 
   /** The session with the leader, a new one if there is none. Rejects with DqliteError NO_LEADER. */
-  async session(): Promise<Session> {
+  async session(): Promise<SqlSession> {
+    if (this.#session?.isBroken === true && !this.inTransaction) this.close();
     if (this.#session === undefined) {
-      this.#session = await Session.open(this.options.host, this.options.servers, this.options.database);
+      const { host, database } = this.options;
+      this.#session = await SqlSession.open(this.#access, host.clock, database, () => this.signal);
       if (this.#lastAddress !== undefined) this.options.say(`(connected again, to ${this.#session.address})\n`);
       this.#lastAddress = this.#session.address;
     }
@@ -97,7 +109,7 @@ export class Shell {
     if (this.#interrupts > 1) {
       this.#session?.close();
     } else {
-      this.#session?.interrupt();
+      this.#stop.abort();
       this.#patience = setTimeout(
         () => this.options.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
         PATIENCE_MS,
@@ -121,7 +133,7 @@ export class Shell {
   }
 
   /** Runs a query; for commands. */
-  readonly query = async (sql: string): Promise<Rows | undefined> => {
+  readonly query = async (sql: string): Promise<Rows> => {
     this.checkInterrupt();
     return (await this.session()).query(sql);
   };
@@ -155,7 +167,10 @@ export class Shell {
     // A command that reads a file runs commands.
     const isInner = this.#isRunning;
     this.#isRunning = true;
-    if (!isInner) this.#interrupts = 0;
+    if (!isInner) {
+      this.#interrupts = 0;
+      this.#stop = new AbortController();
+    }
     const startMs = performance.now();
     try {
       await work();
@@ -172,29 +187,23 @@ export class Shell {
   }
 
   async run(sql: string): Promise<void> {
-    const kind = statementKind(sql);
     this.checkInterrupt();
     try {
-      await this.#run(sql, kind);
+      await this.#run(sql);
     } catch (error) {
-      if (!isLost(error) || this.#inTransaction || !isNotRun(error) || this.#interrupts > 0) throw error;
-      // It has provably not been run: another leader can run it.
+      const isNotRun = error instanceof DqliteError && error.code === 'NOT_LEADER';
+      if (!isNotRun || this.inTransaction || this.#interrupts > 0) throw error;
+      // Another leader can run it.
       this.close();
-      await this.#run(sql, kind);
+      await this.#run(sql);
     }
-    this.#inTransaction = transactionAfter(sql, this.#inTransaction);
   }
 
-  async #run(sql: string, kind: ReturnType<typeof statementKind>): Promise<void> {
-    const session = await this.session();
-    if (kind === 'query' || kind === 'returning') {
-      const rows = await (kind === 'query' ? session.query(sql) : session.queryWrite(sql));
-      if (rows !== undefined) await this.show(rows);
-      return;
-    }
-    const count = await session.exec(sql);
-    if (kind === 'change' && this.options.isInteractive)
-      this.options.say(`(${count} row${count === 1 ? '' : 's'} changed)\n`);
+  async #run(sql: string): Promise<void> {
+    const { rows, changed } = await (await this.session()).run(sql);
+    if (rows !== undefined) await this.show(rows);
+    if (changed !== undefined && this.options.isInteractive)
+      this.options.say(`(${changed} row${changed === 1 ? '' : 's'} changed)\n`);
   }
 
   async #report(error: unknown, { sql, where }: { readonly sql?: string; readonly where: string }): Promise<void> {
@@ -214,9 +223,8 @@ export class Shell {
       const hint = error.hint ?? HINTS.get(error.sqliteCode ?? 0);
       if (hint !== undefined) say(`  hint: ${hint}\n`);
     }
-    if (isLost(error)) {
-      if (this.#inTransaction) say('  The transaction that was open is gone.\n');
-      this.#inTransaction = false;
+    if (this.#session?.isLostBy(error) === true) {
+      if (this.inTransaction && error.committed !== 'unknown') say('  The transaction that was open is gone.\n');
       this.close();
     }
   }
@@ -224,18 +232,12 @@ export class Shell {
   async #mark(sql: string, message: string): Promise<void> {
     try {
       const session = this.#session;
-      const place = await placeOf(sql, message, async text => session?.check(text));
+      const place = await placeOf(sql, message, async text => session?.complaintAbout(text));
       if (place !== undefined) this.options.say(`${marked(sql, place)}\n`);
     } catch {
       // The mark is only a help; the next statement will find out what is wrong with the connection.
     }
   }
-}
-
-/** Whether an error says that the statement has not been run. */
-function isNotRun(error: unknown): boolean {
-  const code = error instanceof DqliteError ? error.sqliteCode : undefined;
-  return code === dqliteCode.notLeader || code === dqliteCode.notLeaderLegacy || code === sqliteCode.notFound;
 }
 
 /** A text that is run line by line. */
