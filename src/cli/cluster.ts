@@ -11,6 +11,7 @@ import {
   serverRole,
   transferLeadership,
 } from './cluster-admin.ts';
+import { Output } from './sql-io.ts';
 import { formatter, type Mode } from './sql-modes.ts';
 import type { SqlValue } from './sql-session.ts';
 import { SERVERS_OPTION, serversOption } from './servers.ts';
@@ -70,7 +71,7 @@ export async function clusterCommand(args: string[]): Promise<number> {
     case 'list': {
       const leader = await cluster.leader();
       const servers = await cluster.servers();
-      print(
+      await print(
         mode,
         ['id', 'address', 'role', 'state'],
         servers.map(({ id, address, role }) => [id, address, role, address === leader.address ? 'leader' : '']),
@@ -96,7 +97,7 @@ export async function clusterCommand(args: string[]): Promise<number> {
       await transferLeadership(cluster, first);
       break;
     case 'describe':
-      print(mode, DESCRIPTION_COLUMNS, await describeServers(cluster, first));
+      await print(mode, DESCRIPTION_COLUMNS, await describeServers(cluster, first));
       break;
   }
   return 0;
@@ -111,12 +112,7 @@ function checked<T>(read: () => T): T {
   }
 }
 
-function print(mode: Mode, columns: readonly string[], rows: readonly SqlValue[][]): void {
-  const format = formatter(columns, {
-    mode,
-    headers: undefined,
-    nullText: undefined,
-    isTerminal: process.stdout.isTTY,
-  });
-  process.stdout.write(format.rows(rows) + format.end());
+async function print(mode: Mode, columns: readonly string[], rows: readonly SqlValue[][]): Promise<void> {
+  const format = formatter(columns, { mode, headers: undefined, nullText: undefined });
+  await new Output(process.stdout).write(format.rows(rows) + format.end());
 }

@@ -134,11 +134,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   quit: {
-    usage: '',
+    usage: '[CODE]',
     help: 'leave the shell; so does Ctrl-D',
-    count: [0, 0],
-    run: shell => {
+    count: [0, 1],
+    run: (shell, [code = '0']) => {
+      if (!/^\d{1,3}$/.test(code) || Number(code) > 255) throw new DqliteError('USAGE', `"${code}" is no exit code`);
       shell.isOver = true;
+      shell.exitCode = Number(code);
     },
   },
   read: {
@@ -266,7 +268,7 @@ async function showNames(shell: Shell, condition: string): Promise<void> {
   );
   const names = rows.map(([name = '']) => onOneLine(name));
   const width = Math.max(0, ...names.map(displayWidth)) + 2;
-  const across = shell.format.isTerminal ? Math.max(1, Math.floor(TERMINAL_COLUMNS / width)) : 1;
+  const across = shell.options.output.isTerminal ? Math.max(1, Math.floor(TERMINAL_COLUMNS / width)) : 1;
   const down = Math.ceil(names.length / across);
   for (let line = 0; line < down; line++) {
     const cells = names.filter((_, position) => position % down === line);
@@ -339,5 +341,5 @@ async function importFile(shell: Shell, args: readonly string[]): Promise<void> 
     batch,
     checkInterrupt,
   });
-  if (shell.options.isInteractive) shell.options.say(`(${rows} row${rows === 1 ? '' : 's'} imported)\n`);
+  if (shell.options.isInteractive) shell.say(`(${rows} row${rows === 1 ? '' : 's'} imported)\n`);
 }

@@ -1,8 +1,10 @@
 /**
  * A database as SQL: what `sqlite3` prints for `.dump`, so that either of the two can load it. Values are written as
- * SQL by the server, because not every text can travel as it is: the protocol ends one at a NUL.
+ * SQL by the server, because not every text can travel as it is: the protocol ends one at a NUL. The SQL travels as a blob,
+ * because a text that is not UTF-8 would arrive as another.
  */
 
+import { isUtf8 } from 'node:buffer';
 import type { Rows, SqlValue } from './sql-session.ts';
 import { quoteName, quoteText } from './sql-values.ts';
 
@@ -73,13 +75,22 @@ async function dumpRows(query: Query, write: Write, table: string): Promise<void
   const values = columns.map(([name = '']) => {
     const column = quoteName(name);
     // An infinite number is quoted as a word by older servers.
-    return `CASE WHEN typeof(${column}) = 'text' AND instr(${column}, char(0)) THEN 'CAST(x''' || hex(${column}) || ''' AS TEXT)'
+    return `CAST(CASE WHEN typeof(${column}) = 'text' AND instr(${column}, char(0)) THEN 'CAST(x''' || hex(${column}) || ''' AS TEXT)'
       WHEN typeof(${column}) = 'real' AND abs(${column}) = 9e999 THEN iif(${column} > 0, '9e999', '-9e999')
-      ELSE quote(${column}) END`;
+      ELSE quote(${column}) END AS BLOB)`;
   });
   const rows = await query(`SELECT ${values.join(', ')} FROM ${quoteName(table)}`);
   const insert = `INSERT INTO ${/^[a-z_]\w*$/i.test(table) ? table : quoteName(table)} VALUES(`;
   for await (const batch of rows.batches) {
-    await write(batch.map(row => `${insert}${row.join(',')});\n`).join(''));
+    await write(batch.map(row => `${insert}${row.map(sqlOf).join(',')});\n`).join(''));
   }
+}
+
+/** What `quote` gave. A text of other bytes than UTF-8 is written by its bytes, so that the dump itself is UTF-8. */
+function sqlOf(value: SqlValue): string {
+  if (!(value instanceof Uint8Array)) return 'NULL';
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  const text = bytes.toString('latin1').slice(1, -1).replaceAll("''", "'");
+  return `CAST(x'${Buffer.from(text, 'latin1').toString('hex')}' AS TEXT)`;
 }

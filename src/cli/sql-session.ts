@@ -5,6 +5,7 @@
 
 import type { Value } from '../client/index.ts';
 import {
+  BEGIN,
   Cancellation,
   isChange,
   openBatches,
@@ -15,7 +16,8 @@ import {
 } from '../client/internal.ts';
 import type { Clock } from '../host/index.ts';
 import { DqliteError, messageOf } from '../lib/errors.ts';
-import { transactionAfter } from './sql-statement.ts';
+import { sqliteCode } from '../wire/index.ts';
+import { TransactionWords } from './sql-statement.ts';
 
 /** INTEGER is a bigint, REAL a number. A BOOLEAN is the integer that it is stored as. */
 export type SqlValue = Exclude<Value, boolean | Date>;
@@ -40,6 +42,10 @@ export function isInterrupted(error: unknown): boolean {
   return error instanceof DqliteError && (error.code === 'ABORTED' || error.sqliteCode === INTERRUPTED);
 }
 
+function isNoTransaction(error: unknown): boolean {
+  return /^cannot (commit|rollback) - no transaction is active$/.test(messageOf(error));
+}
+
 export async function* inTurn<T>(...items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
@@ -49,6 +55,7 @@ export class SqlSession {
   readonly #session: Session;
   readonly #clock: Clock;
   readonly #signal: () => AbortSignal;
+  readonly #transaction = new TransactionWords();
 
   private constructor(session: Session, clock: Clock, signal: () => AbortSignal) {
     this.#session = session;
@@ -76,7 +83,7 @@ export class SqlSession {
 
   /** As far as the statements tell that were run. */
   get inTransaction(): boolean {
-    return this.#session.inTransaction;
+    return this.#transaction.isOpen;
   }
 
   /** Whether an error means that the session is of no use any more: its connection broke, or its server does not lead. */
@@ -100,18 +107,31 @@ export class SqlSession {
   /** The same, seeing to what it does to the transaction. */
   async #collectFrom(sql: string, plan: Plan): ReturnType<Session['execute']> {
     const session = this.#session;
-    const wasOpen = session.inTransaction;
-    const isOpen = transactionAfter(sql, wasOpen);
     // What becomes of a COMMIT whose answer does not come is not decided later.
-    if (COMMITS.has(plan.first.verb)) session.inTransaction = false;
+    session.inTransaction = this.inTransaction && !COMMITS.has(plan.first.verb);
     try {
       const collected = await this.#collect(plan);
-      session.inTransaction = isOpen;
+      this.#transaction.run(sql);
       return collected;
-    } catch (error) {
-      session.inTransaction = wasOpen;
-      throw error;
+    } finally {
+      session.inTransaction = this.inTransaction;
     }
+  }
+
+  /**
+   * After a statement has failed in a transaction: SQLite ends some with it, and the next statement would be committed by itself. True
+   * if it did so. A server that rolls one back itself runs nothing until ROLLBACK.
+   */
+  async noticeEnd(error: unknown): Promise<boolean> {
+    const code = error instanceof DqliteError ? error.sqliteCode : undefined;
+    if (!this.inTransaction || (code === sqliteCode.error && !isNoTransaction(error))) return false;
+    try {
+      await this.#session.execute(BEGIN, STORED);
+    } catch {
+      return false;
+    }
+    await this.rollback();
+    return true;
   }
 
   /** Runs a statement without rows. */
@@ -150,18 +170,26 @@ export class SqlSession {
       if (messageOf(error) === 'cannot start a transaction within a transaction') return false;
       throw error;
     }
-    this.#session.inTransaction = true;
+    this.#setTransaction(true);
     return true;
   }
 
   async commit(): Promise<void> {
-    await this.exec('COMMIT');
+    // What becomes of it if the answer does not come is not decided later.
     this.#session.inTransaction = false;
+    await this.exec('COMMIT');
+    this.#setTransaction(false);
   }
 
   /** Also when the command was interrupted. Never rejects. */
   async rollback(): Promise<void> {
     if (!this.#session.isBroken) await this.#session.rollback();
+    this.#setTransaction(false);
+  }
+
+  #setTransaction(isOpen: boolean): void {
+    this.#transaction.set(isOpen);
+    this.#session.inTransaction = isOpen;
   }
 
   /** What the server says about a text without running it: the error's message, or undefined. */

@@ -25,7 +25,7 @@ export interface ShellOptions {
   readonly servers: readonly string[];
   readonly database: string;
   readonly output: Output;
-  /** Errors and remarks. */
+  /** Takes errors and remarks. */
   readonly say: (text: string) => void;
   readonly mode: Mode;
   readonly headers: boolean | undefined;
@@ -55,6 +55,8 @@ export class Shell {
   isTimed = false;
   /** `.quit` was said. */
   isOver = false;
+  /** What the shell ends with if nothing failed. */
+  exitCode = 0;
   /** How deep `.read` is in files that read files. */
   depth = 0;
   #session: SqlSession | undefined = undefined;
@@ -72,7 +74,6 @@ export class Shell {
       mode: options.mode,
       headers: options.headers,
       nullText: undefined,
-      isTerminal: options.output.isTerminal,
     };
   }
 
@@ -96,7 +97,7 @@ export class Shell {
     if (this.#session === undefined) {
       const { host, database } = this.options;
       this.#session = await SqlSession.open(this.#access, host.clock, database, () => this.signal);
-      if (this.#lastAddress !== undefined) this.options.say(`(connected again, to ${this.#session.address})\n`);
+      if (this.#lastAddress !== undefined) this.say(`(connected again, to ${this.#session.address})\n`);
       this.#lastAddress = this.#session.address;
     }
     return this.#session;
@@ -111,7 +112,7 @@ export class Shell {
     } else {
       this.#stop.abort();
       this.#patience = setTimeout(
-        () => this.options.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
+        () => this.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
         PATIENCE_MS,
       );
     }
@@ -130,6 +131,11 @@ export class Shell {
 
   async print(text: string): Promise<void> {
     await this.options.output.write(text);
+  }
+
+  /** Errors and remarks. */
+  say(text: string): void {
+    this.options.say(withoutControls(text));
   }
 
   /** Runs a query; for commands. */
@@ -156,7 +162,7 @@ export class Shell {
       await output.write(format.flush());
     }
     if (columns.length > 0) await output.write(format.end());
-    if (isInteractive && count === 0 && columns.length > 0) this.options.say('(no rows)\n');
+    if (isInteractive && count === 0 && columns.length > 0) this.say('(no rows)\n');
   }
 
   /** Runs a statement or command and reports how it fails. False if it did. Rejects with OutputClosed only. */
@@ -172,6 +178,7 @@ export class Shell {
       this.#stop = new AbortController();
     }
     const startMs = performance.now();
+    const { isTimed } = this;
     try {
       await work();
       return true;
@@ -182,7 +189,7 @@ export class Shell {
     } finally {
       this.#isRunning = isInner;
       clearTimeout(this.#patience);
-      if (this.isTimed) this.options.say(`Run Time: real ${((performance.now() - startMs) / 1000).toFixed(3)}\n`);
+      if (isTimed && this.isTimed) this.say(`Run Time: real ${((performance.now() - startMs) / 1000).toFixed(3)}\n`);
     }
   }
 
@@ -203,29 +210,30 @@ export class Shell {
     const { rows, changed } = await (await this.session()).run(sql);
     if (rows !== undefined) await this.show(rows);
     if (changed !== undefined && this.options.isInteractive)
-      this.options.say(`(${changed} row${changed === 1 ? '' : 's'} changed)\n`);
+      this.say(`(${changed} row${changed === 1 ? '' : 's'} changed)\n`);
   }
 
   async #report(error: unknown, { sql, where }: { readonly sql?: string; readonly where: string }): Promise<void> {
-    const { say } = this.options;
     if (!(error instanceof DqliteError)) {
-      say(`Error${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      this.say(`Error${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
       return;
     }
     if (this.#interrupts > 1) {
-      say('Interrupted: the connection was given up, because the server did not stop the statement\n');
+      this.say('Interrupted: the connection was given up, because the server did not stop the statement\n');
     } else if (isInterrupted(error)) {
-      say('Interrupted\n');
+      this.say('Interrupted\n');
     } else {
       const code = error.sqliteCode === undefined || error.sqliteCode <= 1 ? '' : ` (${error.sqliteCode})`;
-      say(`Error${where}: ${withoutControls(error.message)}${code}\n`);
+      this.say(`Error${where}: ${error.message}${code}\n`);
       if (sql !== undefined) await this.#mark(sql, error.message);
-      const hint = error.hint ?? HINTS.get(error.sqliteCode ?? 0);
-      if (hint !== undefined) say(`  hint: ${hint}\n`);
+      const hint = HINTS.get(error.sqliteCode ?? 0) ?? error.hint;
+      if (hint !== undefined) this.say(`  hint: ${hint}\n`);
     }
     if (this.#session?.isLostBy(error) === true) {
-      if (this.inTransaction && error.committed !== 'unknown') say('  The transaction that was open is gone.\n');
+      if (this.inTransaction && error.committed !== 'unknown') this.say('  The transaction that was open is gone.\n');
       this.close();
+    } else if (this.options.isInteractive && (await this.#session?.noticeEnd(error)) === true) {
+      this.say('  The transaction that was open is gone.\n');
     }
   }
 
@@ -233,7 +241,7 @@ export class Shell {
     try {
       const session = this.#session;
       const place = await placeOf(sql, message, async text => session?.complaintAbout(text));
-      if (place !== undefined) this.options.say(`${marked(sql, place)}\n`);
+      if (place !== undefined) this.say(`${marked(sql, place)}\n`);
     } catch {
       // The mark is only a help; the next statement will find out what is wrong with the connection.
     }
@@ -253,9 +261,10 @@ export class Script {
     this.#name = name;
   }
 
-  /** No statement has begun. */
-  get isIdle(): boolean {
-    return this.#splitter.isIdle;
+  /** Before the next line: whether a statement has begun, and a transaction is open. */
+  get prompt(): string {
+    if (!this.#splitter.isIdle) return '   ...> ';
+    return this.#shell.inTransaction ? 'dqlite*> ' : 'dqlite> ';
   }
 
   /** Forgets the statement that has begun. */
@@ -266,6 +275,11 @@ export class Script {
   /** Runs what a line completes. False if something failed. */
   async line(line: string): Promise<boolean> {
     this.#lineNumber++;
+    // As in sqlite3's shell: so that a script can name its interpreter.
+    if (this.#splitter.isIdle && line.startsWith('#')) {
+      this.reset();
+      return true;
+    }
     if (this.#splitter.isIdle && line.trimStart().startsWith('.')) {
       this.reset();
       return this.#shell.attempt(() => this.#shell.options.command(this.#shell, line.trim()), {

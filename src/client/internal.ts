@@ -8,5 +8,5 @@ export { LeaderAccess } from './leader-access.ts';
 export { Real, type BoundValue } from './parameters.ts';
 export { Plan, Plans } from './plan.ts';
 export { openBatches } from './row-batches.ts';
-export { STORED, type Session } from './session.ts';
+export { BEGIN, STORED, type Session } from './session.ts';
 export { isChange } from './sql-text.ts';
