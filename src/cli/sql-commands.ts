@@ -13,7 +13,7 @@ import {
   serverRole,
   transferLeadership,
 } from './cluster-admin.ts';
-import { dumpSql, likeAny, texts } from './sql-dump.ts';
+import { dumpSql, likeAny, statementText, texts } from './sql-dump.ts';
 import { importRecords } from './sql-import.ts';
 import { fileText, linesOf } from './sql-io.ts';
 import { MODES, type Mode } from './sql-modes.ts';
@@ -176,7 +176,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
         shell.query,
         `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND ${likeAny(['name', 'tbl_name'], patterns)} ORDER BY rowid`,
       );
-      await shell.print(rows.map(([sql]) => `${sql};\n`).join(''));
+      await shell.print(rows.map(([sql = '']) => statementText(sql)).join(''));
     },
   },
   tables: {
