@@ -11,7 +11,7 @@ import { sqliteCode } from '../wire/index.ts';
 import { marked, placeOf } from './sql-error.ts';
 import { OutputClosed, type Output } from './sql-io.ts';
 import { formatter, type FormatSettings, type Mode } from './sql-modes.ts';
-import { isInterrupted, SqlSession, type Rows } from './sql-session.ts';
+import { isInterrupted, SqlSession, type Outcome, type Rows } from './sql-session.ts';
 import { StatementSplitter, type Statement } from './sql-splitter.ts';
 import { withoutControls } from './sql-width.ts';
 
@@ -195,22 +195,23 @@ export class Shell {
 
   async run(sql: string): Promise<void> {
     this.checkInterrupt();
-    try {
-      await this.#run(sql);
-    } catch (error) {
-      const isNotRun = error instanceof DqliteError && error.code === 'NOT_LEADER';
-      if (!isNotRun || this.inTransaction || this.#interrupts > 0) throw error;
-      // Another leader can run it.
-      this.close();
-      await this.#run(sql);
-    }
-  }
-
-  async #run(sql: string): Promise<void> {
-    const { rows, changed } = await (await this.session()).run(sql);
+    const { rows, changed } = await this.#run(sql);
     if (rows !== undefined) await this.show(rows);
     if (changed !== undefined && this.options.isInteractive)
       this.say(`(${changed} row${changed === 1 ? '' : 's'} changed)\n`);
+  }
+
+  async #run(sql: string): Promise<Outcome> {
+    const session = await this.session();
+    try {
+      return await session.run(sql);
+    } catch (error) {
+      // The server is gone, and nothing has happened there: another leader can run it.
+      const mayRunElsewhere = session.isLostBy(error) && error instanceof DqliteError && error.committed !== 'unknown';
+      if (!mayRunElsewhere || this.inTransaction || this.#interrupts > 0) throw error;
+      this.close();
+      return (await this.session()).run(sql);
+    }
   }
 
   async #report(error: unknown, { sql, where }: { readonly sql?: string; readonly where: string }): Promise<void> {
@@ -226,7 +227,8 @@ export class Shell {
       const code = error.sqliteCode === undefined || error.sqliteCode <= 1 ? '' : ` (${error.sqliteCode})`;
       this.say(`Error${where}: ${error.message}${code}\n`);
       if (sql !== undefined) await this.#mark(sql, error.message);
-      const hint = HINTS.get(error.sqliteCode ?? 0) ?? error.hint;
+      // The shell itself connects again.
+      const hint = error.code === 'NOT_LEADER' ? undefined : (HINTS.get(error.sqliteCode ?? 0) ?? error.hint);
       if (hint !== undefined) this.say(`  hint: ${hint}\n`);
     }
     if (this.#session?.isLostBy(error) === true) {
