@@ -1,10 +1,19 @@
 /** `dqlite-node cluster`: administration of a cluster, one step per run. */
 
+import { LeaderAccess } from '../client/internal.ts';
 import { nodeHost } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
-import { ClusterAdmin, roleName, roleNumber, serverId } from './cluster-admin.ts';
+import {
+  DESCRIPTION_COLUMNS,
+  describeServers,
+  serverId,
+  serverNamed,
+  serverRole,
+  transferLeadership,
+} from './cluster-admin.ts';
+import { Output } from './sql-io.ts';
 import { formatter, type Mode } from './sql-modes.ts';
-import type { SqlValue } from './sql-connection.ts';
+import type { SqlValue } from './sql-session.ts';
 import { SERVERS_OPTION, serversOption } from './servers.ts';
 import { closestOf, UsageError, readArguments } from './usage.ts';
 
@@ -38,7 +47,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   describe: '[ADDRESS]',
 };
 
-export async function cluster(args: string[]): Promise<number> {
+export async function clusterCommand(args: string[]): Promise<number> {
   const { values, positionals } = readArguments(args, OPTIONS, USAGE);
   if (values.help === true) {
     console.log(USAGE);
@@ -55,48 +64,41 @@ export async function cluster(args: string[]): Promise<number> {
   const missing = names.filter(name => !name.startsWith('[')).slice(rest.length);
   if (missing.length > 0) throw new UsageError(`cluster ${command}: ${missing.join(' ')} is missing`, USAGE);
   if (rest.length > names.length) throw new UsageError(`"${rest[names.length]}" is one word too many`, USAGE);
-  const admin = new ClusterAdmin(nodeHost(), serversOption(values.servers, USAGE));
+  const { cluster } = new LeaderAccess(nodeHost(), serversOption(values.servers, USAGE));
   const mode: Mode = values.json === true ? 'json' : process.stdout.isTTY ? 'box' : 'list';
   const [first, second, third] = rest;
   switch (command) {
     case 'list': {
-      const leader = await admin.leader();
-      const servers = await admin.list();
-      print(
+      const leader = await cluster.leader();
+      const servers = await cluster.servers();
+      await print(
         mode,
         ['id', 'address', 'role', 'state'],
-        servers.map(({ id, address, role }) => [id, address, roleName(role), address === leader ? 'leader' : '']),
+        servers.map(({ id, address, role }) => [id, address, role, address === leader.address ? 'leader' : '']),
       );
       break;
     }
     case 'add': {
       const id = checked(() => serverId(first!));
-      const role = third === undefined ? undefined : checked(() => roleNumber(third));
-      await admin.add(id, second!);
-      if (role !== undefined && roleName(role) !== 'spare') await admin.assign(String(id), role);
+      const role = third === undefined ? 'spare' : checked(() => serverRole(third));
+      await cluster.add({ id, address: second!, role });
       break;
     }
     case 'assign': {
-      const role = checked(() => roleNumber(second!));
-      await admin.assign(first!, role);
+      const role = checked(() => serverRole(second!));
+      const { id } = await serverNamed(cluster, first!);
+      await cluster.assign(id, role);
       break;
     }
     case 'remove':
-      await admin.remove(first!);
+      await cluster.remove((await serverNamed(cluster, first!)).id);
       break;
     case 'transfer':
-      await admin.transfer(first);
+      await transferLeadership(cluster, first);
       break;
-    case 'describe': {
-      const addresses = first === undefined ? (await admin.list()).map(({ address }) => address) : [first];
-      const rows: SqlValue[][] = [];
-      for (const address of addresses) {
-        const { failureDomain, weight } = await admin.describe(address);
-        rows.push([address, failureDomain, weight]);
-      }
-      print(mode, ['address', 'failure_domain', 'weight'], rows);
+    case 'describe':
+      await print(mode, DESCRIPTION_COLUMNS, await describeServers(cluster, first));
       break;
-    }
   }
   return 0;
 }
@@ -110,12 +112,7 @@ function checked<T>(read: () => T): T {
   }
 }
 
-function print(mode: Mode, columns: readonly string[], rows: readonly SqlValue[][]): void {
-  const format = formatter(columns, {
-    mode,
-    headers: undefined,
-    nullText: undefined,
-    isTerminal: process.stdout.isTTY,
-  });
-  process.stdout.write(format.rows(rows) + format.end());
+async function print(mode: Mode, columns: readonly string[], rows: readonly SqlValue[][]): Promise<void> {
+  const format = formatter(columns, { mode, headers: undefined, nullText: undefined });
+  await new Output(process.stdout).write(format.rows(rows) + format.end());
 }

@@ -25,7 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serve,
   demo: async () => (await import('./demo.ts')).demo,
   sql: async () => (await import('./sql.ts')).sql,
-  cluster: async () => (await import('./cluster.ts')).cluster,
+  cluster: async () => (await import('./cluster.ts')).clusterCommand,
   inspect: async () => (await import('./inspect.ts')).inspect,
   import: async () => (await import('./import.ts')).importCommand,
   export: async () => (await import('./export.ts')).exportCommand,

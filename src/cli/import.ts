@@ -62,7 +62,7 @@ export async function importCommand(args: string[]): Promise<number> {
     const imported = await importDatabase({
       clock,
       source,
-      connect: () => connectServer(host, servers, database),
+      connect: () => connectServer(host, servers, database!),
       sourceName: path.basename(file!),
       add,
       restart,

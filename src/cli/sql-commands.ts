@@ -2,15 +2,22 @@
 
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { decodeUtf8 } from '../lib/bytes.ts';
 import { systemText } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
-import { roleName, roleNumber, serverId } from './cluster-admin.ts';
-import type { SqlValue } from './sql-connection.ts';
-import { dumpSql, likeAny, texts } from './sql-dump.ts';
+import {
+  ANSWER_MS,
+  DESCRIPTION_COLUMNS,
+  describeServers,
+  serverId,
+  serverNamed,
+  serverRole,
+  transferLeadership,
+} from './cluster-admin.ts';
+import { dumpSql, likeAny, statementText, texts } from './sql-dump.ts';
 import { importRecords } from './sql-import.ts';
 import { fileText, linesOf } from './sql-io.ts';
 import { MODES, type Mode } from './sql-modes.ts';
+import { inTurn, type SqlValue } from './sql-session.ts';
 import { AlreadyReported, Script, type Shell } from './sql-shell.ts';
 import { displayWidth, onOneLine, padEnd } from './sql-width.ts';
 
@@ -33,24 +40,28 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: 'ID ADDRESS',
     help: 'add a server to the cluster, as a spare',
     count: [2, 2],
-    run: (shell, [id, address]) => shell.admin.add(serverId(id!), address!),
+    run: (shell, [id, address]) =>
+      shell.cluster.add({ id: serverId(id!), address: address! }, { signal: shell.signal }),
   },
   assign: {
     usage: 'SERVER ROLE',
     help: 'give a server (address or id) a role: voter, standby, spare',
     count: [2, 2],
-    run: (shell, [server, role]) => shell.admin.assign(server!, roleNumber(role!)),
+    run: async ({ cluster, signal }, [server, role]) => {
+      const wanted = serverRole(role!);
+      await cluster.assign((await serverNamed(cluster, server!, signal)).id, wanted, { signal });
+    },
   },
   cluster: {
     usage: '',
     help: 'list the servers of the cluster',
     count: [0, 0],
     run: async shell => {
-      const servers = await shell.admin.list();
+      const servers = await shell.cluster.servers({ signal: shell.signal });
       await showTable(
         shell,
         ['id', 'address', 'role'],
-        servers.map(({ id, address, role }) => [id, address, roleName(role)]),
+        servers.map(({ id, address, role }) => [id, address, role]),
       );
     },
   },
@@ -59,13 +70,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "show a server's failure domain and weight",
     count: [0, 1],
     run: async (shell, [address]) => {
-      const addresses = address === undefined ? (await shell.admin.list()).map(server => server.address) : [address];
-      const rows: SqlValue[][] = [];
-      for (const one of addresses) {
-        const { failureDomain, weight } = await shell.admin.describe(one);
-        rows.push([one, failureDomain, weight]);
-      }
-      await showTable(shell, ['address', 'failure_domain', 'weight'], rows);
+      await showTable(shell, DESCRIPTION_COLUMNS, await describeServers(shell.cluster, address, shell.signal));
     },
   },
   dump: {
@@ -107,7 +112,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: '',
     help: 'show the address of the leader',
     count: [0, 0],
-    run: async shell => shell.print(`${await shell.admin.leader()}\n`),
+    run: async shell => shell.print(`${(await shell.cluster.leader({ signal: shell.signal })).address}\n`),
   },
   mode: {
     usage: 'MODE',
@@ -129,11 +134,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   quit: {
-    usage: '',
+    usage: '[CODE]',
     help: 'leave the shell; so does Ctrl-D',
-    count: [0, 0],
-    run: shell => {
+    count: [0, 1],
+    run: (shell, [code = '0']) => {
+      if (!/^\d{1,3}$/.test(code) || Number(code) > 255) throw new DqliteError('USAGE', `"${code}" is no exit code`);
       shell.isOver = true;
+      shell.exitCode = Number(code);
     },
   },
   read: {
@@ -157,7 +164,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: 'SERVER',
     help: 'remove a server (address or id) from the cluster',
     count: [1, 1],
-    run: (shell, [server]) => shell.admin.remove(server!),
+    run: async ({ cluster, signal }, [server]) =>
+      cluster.remove((await serverNamed(cluster, server!, signal)).id, { signal }),
   },
   schema: {
     usage: '[PATTERN]',
@@ -168,7 +176,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
         shell.query,
         `SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND ${likeAny(['name', 'tbl_name'], patterns)} ORDER BY rowid`,
       );
-      await shell.print(rows.map(([sql]) => `${sql};\n`).join(''));
+      await shell.print(rows.map(([sql = '']) => statementText(sql)).join(''));
     },
   },
   tables: {
@@ -189,15 +197,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     usage: '[SERVER]',
     help: 'hand the leadership to a voter (address or id), or to one that the leader chooses',
     count: [0, 1],
-    run: (shell, [server]) => shell.admin.transfer(server),
+    run: ({ cluster, signal }, [server]) => transferLeadership(cluster, server, signal),
   },
   weight: {
     usage: 'ADDRESS N',
     help: 'set the weight of a server',
     count: [2, 2],
-    run: (shell, [address, weight]) => {
+    run: ({ cluster, signal }, [address, weight]) => {
       if (!/^\d{1,19}$/.test(weight!)) throw new DqliteError('USAGE', `"${weight}" is no weight: a whole number`);
-      return shell.admin.weight(address!, BigInt(weight!));
+      return cluster.weight(BigInt(weight!), address, { signal, timeoutMs: ANSWER_MS });
     },
   },
 };
@@ -249,12 +257,7 @@ function isOn(value: string): boolean {
 }
 
 async function showTable(shell: Shell, columns: readonly string[], rows: SqlValue[][]): Promise<void> {
-  await shell.show({
-    columns,
-    batches: (async function* () {
-      yield rows;
-    })(),
-  });
+  await shell.show({ columns, batches: inTurn(rows) });
 }
 
 /** Names of the schema in columns as wide as a terminal, or one a line for programs. */
@@ -265,7 +268,7 @@ async function showNames(shell: Shell, condition: string): Promise<void> {
   );
   const names = rows.map(([name = '']) => onOneLine(name));
   const width = Math.max(0, ...names.map(displayWidth)) + 2;
-  const across = shell.format.isTerminal ? Math.max(1, Math.floor(TERMINAL_COLUMNS / width)) : 1;
+  const across = shell.options.output.isTerminal ? Math.max(1, Math.floor(TERMINAL_COLUMNS / width)) : 1;
   const down = Math.ceil(names.length / across);
   for (let line = 0; line < down; line++) {
     const cells = names.filter((_, position) => position % down === line);
@@ -285,15 +288,15 @@ async function dumpText(shell: Shell, patterns: readonly string[]): Promise<void
   try {
     await dumpSql(shell.query, text => shell.print(text), patterns);
   } finally {
-    if (isOwn) await session.exec('ROLLBACK').catch(() => {});
+    if (isOwn) await session.rollback();
   }
 }
 
 /** As go-dqlite's shell does it: the files lie side by side, under the database's name. */
 async function dumpFiles(shell: Shell, address: string, database = shell.options.database): Promise<void> {
-  for (const { name, content } of await shell.admin.dump(address, database)) {
+  for (const { name, content } of await shell.cluster.dump(database, address, { signal: shell.signal })) {
     // An empty WAL is no WAL.
-    const file = path.basename(decodeUtf8(name));
+    const file = path.basename(name);
     if (content.length === 0 && file.endsWith('-wal')) continue;
     try {
       await writeFile(file, content, { flag: 'wx' });
@@ -338,5 +341,5 @@ async function importFile(shell: Shell, args: readonly string[]): Promise<void> 
     batch,
     checkInterrupt,
   });
-  if (shell.options.isInteractive) shell.options.say(`(${rows} row${rows === 1 ? '' : 's'} imported)\n`);
+  if (shell.options.isInteractive) shell.say(`(${rows} row${rows === 1 ? '' : 's'} imported)\n`);
 }

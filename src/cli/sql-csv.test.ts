@@ -53,7 +53,6 @@ test('what mode csv prints is read back, however it arrives in pieces', async ()
           mode: 'csv',
           headers: undefined,
           nullText: undefined,
-          isTerminal: false,
         });
         const text = format.rows(rows) + format.end();
         const cut = text.match(new RegExp(`[^]{1,${size}}`, 'g')) ?? [];

@@ -20,6 +20,12 @@ test('the token that a message names is marked', async () => {
     '  SELECT t . nix FROM t\n         ^^^^^^^',
   );
   assert.equal(await mark("SELECT '日本', nix", 'no such column: nix'), "  SELECT '日本', nix\n                 ^^^");
+  assert.equal(
+    await mark('SELECT 1 || || 2', 'near "||": syntax error', sql =>
+      Promise.resolve(sql.endsWith('|| ||') ? 'near "||": syntax error' : undefined),
+    ),
+    '  SELECT 1 || || 2\n              ^^',
+  );
   assert.equal(await mark('SELECT (', 'incomplete input'), '  SELECT (\n          ^');
   assert.equal(await mark("SELECT 'nix'", 'UNIQUE constraint failed: t.a'), undefined);
 });

@@ -1,7 +1,7 @@
 /** `.import`: separated values into a table, all of them or, unless told otherwise, none. */
 
 import { DqliteError, messageOf } from '../lib/errors.ts';
-import { isLost, type Session } from './sql-connection.ts';
+import type { SqlSession } from './sql-session.ts';
 import { csvRecords, type CsvRecord } from './sql-csv.ts';
 import { texts } from './sql-dump.ts';
 import { quoteName, quoteText } from './sql-values.ts';
@@ -24,7 +24,7 @@ const MAX_PARAMETERS = 255;
  * in the first record. Rejects with DqliteError, which names the line; then nothing of the current transaction stays.
  */
 export async function importRecords(
-  session: Session,
+  session: SqlSession,
   table: string,
   text: AsyncIterable<string>,
   options: ImportOptions,
@@ -39,19 +39,20 @@ export async function importRecords(
       await importer.add(record);
       if (isOwn && options.batch > 0 && importer.count % options.batch === 0) {
         await importer.flush();
-        await session.exec('COMMIT');
+        await session.commit();
         importer.committed = importer.count;
         await session.begin();
       }
     }
     await importer.flush();
-    if (isOwn) await session.exec('COMMIT');
+    if (isOwn) await session.commit();
     return importer.count;
   } catch (error) {
-    if (isOwn && !isLost(error)) await session.exec('ROLLBACK').catch(() => {});
+    if (session.isLostBy(error)) throw error;
+    if (isOwn) await session.rollback();
     const kept = importer.committed > 0 ? `; the first ${importer.committed} rows are in the table` : '';
-    const undone = isOwn && kept === '' ? '; nothing was imported' : kept;
-    throw error instanceof DqliteError && !isLost(error)
+    const undone = isOwn && kept === '' && importer.hasBegun ? '; nothing was imported' : kept;
+    throw error instanceof DqliteError
       ? new DqliteError(error.code, `${error.message}${undone}`, {
           cause: error,
           ...(error.sqliteCode === undefined ? {} : { sqliteCode: error.sqliteCode }),
@@ -62,16 +63,20 @@ export async function importRecords(
 }
 
 class Importer {
-  readonly #session: Session;
+  readonly #session: SqlSession;
   readonly #table: string;
   #columns: readonly string[] | undefined = undefined;
   #waiting: CsvRecord[] = [];
   count = 0;
   committed = 0;
 
-  constructor(session: Session, table: string) {
+  constructor(session: SqlSession, table: string) {
     this.#session = session;
     this.#table = table;
+  }
+
+  get hasBegun(): boolean {
+    return this.#columns !== undefined;
   }
 
   async add(record: CsvRecord): Promise<void> {
@@ -108,7 +113,7 @@ class Importer {
         try {
           await this.#insert([record]);
         } catch (of) {
-          if (!(of instanceof DqliteError) || isLost(of)) throw of;
+          if (!(of instanceof DqliteError) || this.#session.isLostBy(of)) throw of;
           throw new DqliteError(of.code, `line ${record.line}: ${messageOf(of)}`, {
             cause: of,
             ...(of.sqliteCode === undefined ? {} : { sqliteCode: of.sqliteCode }),

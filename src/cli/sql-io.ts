@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { systemText } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
+import { withoutControls } from './sql-width.ts';
 
 /** Whoever read the output has gone. */
 export class OutputClosed extends Error {
@@ -23,11 +24,14 @@ export class Output {
     });
   }
 
-  /** Resolves when more can be written. Rejects with OutputClosed. */
+  /**
+   * Resolves when more can be written. Rejects with OutputClosed. What data would do to a terminal is shown there instead:
+   * nothing that is printed here has control sequences of its own.
+   */
   async write(text: string): Promise<void> {
     if (text === '') return;
     if (this.#isClosed || this.#stream.destroyed) throw new OutputClosed();
-    if (this.#stream.write(text)) return;
+    if (this.#stream.write(this.isTerminal ? withoutControls(text) : text)) return;
     await new Promise<void>(resolve => {
       const go = (): void => {
         this.#stream.off('drain', go).off('close', go).off('error', go);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SqlValue } from './sql-connection.ts';
-import { formatter, MODES, type Mode } from './sql-modes.ts';
+import type { SqlValue } from './sql-session.ts';
+import { formatter, type Mode } from './sql-modes.ts';
 import { valueJson, valueText } from './sql-values.ts';
 import { displayWidth, onOneLine, padEnd, withoutControls } from './sql-width.ts';
 
-const settings = (mode: Mode, isTerminal = false) => ({ mode, headers: undefined, nullText: undefined, isTerminal });
+const settings = (mode: Mode) => ({ mode, headers: undefined, nullText: undefined });
 
 test('the width of text on a terminal', () => {
   const widths: [string, number][] = [
@@ -29,11 +29,6 @@ test('the width of text on a terminal', () => {
 test('control characters are shown, not sent', () => {
   assert.equal(onOneLine('a\x1b[31mred\x07\x7f\n\u009b\u202e'), 'a^[[31mred^G^?^J\\u009b\\u202e');
   assert.equal(withoutControls('a\tb\nc\x1b'), 'a\tb\nc^[');
-  for (const mode of MODES) {
-    const format = formatter(['n\x1b'], settings(mode, true));
-    const text = format.rows([['\x1b]0;title\x07'], [new Uint8Array([0x1b])]]) + format.end();
-    assert.doesNotMatch(text, /[\x00-\x09\x0b-\x1f]/, mode);
-  }
 });
 
 test('values as text and JSON', () => {

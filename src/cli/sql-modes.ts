@@ -4,8 +4,8 @@
  * from the first rows; a later value that is wider moves only its own line.
  */
 
-import type { SqlValue } from './sql-connection.ts';
-import { displayWidth, onOneLine, padEnd, padStart, withoutControls } from './sql-width.ts';
+import type { SqlValue } from './sql-session.ts';
+import { displayWidth, onOneLine, padEnd, padStart } from './sql-width.ts';
 import { valueJson, valueText } from './sql-values.ts';
 
 export const MODES = ['box', 'table', 'csv', 'json', 'markdown', 'line', 'list'] as const;
@@ -17,8 +17,6 @@ export interface FormatSettings {
   readonly headers: boolean | undefined;
   /** Undefined: as the mode has it. */
   readonly nullText: string | undefined;
-  /** Control characters are shown instead of sent. */
-  readonly isTerminal: boolean;
 }
 
 export interface Formatter {
@@ -178,17 +176,15 @@ function csvField(text: string): string {
 }
 
 /** RFC 4180, with the line ends of text files here. NULL is an empty field, an empty text "". */
-function csv(columns: readonly string[], { headers = true, nullText = '', isTerminal }: FormatSettings): Formatter {
-  const safe = isTerminal ? withoutControls : (text: string): string => text;
-  const record = (fields: readonly string[]): string => `${safe(fields.join(','))}\n`;
+function csv(columns: readonly string[], { headers = true, nullText = '' }: FormatSettings): Formatter {
+  const record = (fields: readonly string[]): string => `${fields.join(',')}\n`;
   return direct(headers ? record(columns.map(csvField)) : '', row =>
     record(row.map(value => (value === null ? nullText : csvField(valueText(value, ''))))),
   );
 }
 
-function list(columns: readonly string[], { headers = false, nullText = '', isTerminal }: FormatSettings): Formatter {
-  const safe = isTerminal ? withoutControls : (text: string): string => text;
-  const record = (fields: readonly string[]): string => `${safe(fields.join('|'))}\n`;
+function list(columns: readonly string[], { headers = false, nullText = '' }: FormatSettings): Formatter {
+  const record = (fields: readonly string[]): string => `${fields.join('|')}\n`;
   return direct(headers ? record(columns) : '', row => record(row.map(value => valueText(value, nullText))));
 }
 

@@ -3,16 +3,16 @@
  * is interrupted. The session is renewed when its leader is lost; what that means for the user is said.
  */
 
+import type { Cluster } from '../client/index.ts';
+import { LeaderAccess } from '../client/internal.ts';
 import type { Host } from '../host/index.ts';
 import { DqliteError } from '../lib/errors.ts';
-import { dqliteCode, sqliteCode } from '../wire/index.ts';
-import { ClusterAdmin } from './cluster-admin.ts';
-import { Session, isInterrupted, isLost, type Rows } from './sql-connection.ts';
+import { sqliteCode } from '../wire/index.ts';
 import { marked, placeOf } from './sql-error.ts';
 import { OutputClosed, type Output } from './sql-io.ts';
 import { formatter, type FormatSettings, type Mode } from './sql-modes.ts';
+import { isInterrupted, SqlSession, type Outcome, type Rows } from './sql-session.ts';
 import { StatementSplitter, type Statement } from './sql-splitter.ts';
-import { statementKind, transactionAfter } from './sql-statement.ts';
 import { withoutControls } from './sql-width.ts';
 
 /** What a file that was read ends with after an error that was reported there. */
@@ -25,7 +25,7 @@ export interface ShellOptions {
   readonly servers: readonly string[];
   readonly database: string;
   readonly output: Output;
-  /** Errors and remarks. */
+  /** Takes errors and remarks. */
   readonly say: (text: string) => void;
   readonly mode: Mode;
   readonly headers: boolean | undefined;
@@ -46,45 +46,58 @@ const HINTS: ReadonlyMap<number, string> = new Map([
   [sqliteCode.busy, 'another client is writing'],
   [sqliteCode.busySnapshot, 'another client has written since this transaction first read: ROLLBACK, and begin again'],
   [516, 'ROLLBACK ends the transaction that was aborted'],
-  [dqliteCode.leadershipLost, 'it is not known whether the statement was committed'],
 ]);
 
 export class Shell {
   readonly options: ShellOptions;
-  readonly admin: ClusterAdmin;
+  readonly #access: LeaderAccess;
   format: FormatSettings;
   isTimed = false;
   /** `.quit` was said. */
   isOver = false;
+  /** What the shell ends with if nothing failed. */
+  exitCode = 0;
   /** How deep `.read` is in files that read files. */
   depth = 0;
-  #session: Session | undefined = undefined;
+  #session: SqlSession | undefined = undefined;
   #lastAddress: string | undefined = undefined;
   #isRunning = false;
   #interrupts = 0;
+  /** Stops what runs. */
+  #stop = new AbortController();
   #patience: NodeJS.Timeout | undefined = undefined;
-  #inTransaction = false;
 
   constructor(options: ShellOptions) {
     this.options = options;
-    this.admin = new ClusterAdmin(options.host, options.servers);
+    this.#access = new LeaderAccess(options.host, options.servers);
     this.format = {
       mode: options.mode,
       headers: options.headers,
       nullText: undefined,
-      isTerminal: options.output.isTerminal,
     };
   }
 
   get inTransaction(): boolean {
-    return this.#inTransaction;
+    return this.#session?.inTransaction === true;
+  }
+
+  /** Its calls have connections of their own, so that they disturb no transaction. */
+  get cluster(): Cluster {
+    return this.#access.cluster;
+  }
+
+  /** Aborted by Ctrl-C. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
   }
 
   /** The session with the leader, a new one if there is none. Rejects with DqliteError NO_LEADER. */
-  async session(): Promise<Session> {
+  async session(): Promise<SqlSession> {
+    if (this.#session?.isBroken === true && !this.inTransaction) this.close();
     if (this.#session === undefined) {
-      this.#session = await Session.open(this.options.host, this.options.servers, this.options.database);
-      if (this.#lastAddress !== undefined) this.options.say(`(connected again, to ${this.#session.address})\n`);
+      const { host, database } = this.options;
+      this.#session = await SqlSession.open(this.#access, host.clock, database, () => this.signal);
+      if (this.#lastAddress !== undefined) this.say(`(connected again, to ${this.#session.address})\n`);
       this.#lastAddress = this.#session.address;
     }
     return this.#session;
@@ -97,9 +110,9 @@ export class Shell {
     if (this.#interrupts > 1) {
       this.#session?.close();
     } else {
-      this.#session?.interrupt();
+      this.#stop.abort();
       this.#patience = setTimeout(
-        () => this.options.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
+        () => this.say('(the server has not stopped it yet; Ctrl-C again gives up the connection)\n'),
         PATIENCE_MS,
       );
     }
@@ -120,8 +133,13 @@ export class Shell {
     await this.options.output.write(text);
   }
 
+  /** Errors and remarks. */
+  say(text: string): void {
+    this.options.say(withoutControls(text));
+  }
+
   /** Runs a query; for commands. */
-  readonly query = async (sql: string): Promise<Rows | undefined> => {
+  readonly query = async (sql: string): Promise<Rows> => {
     this.checkInterrupt();
     return (await this.session()).query(sql);
   };
@@ -144,7 +162,7 @@ export class Shell {
       await output.write(format.flush());
     }
     if (columns.length > 0) await output.write(format.end());
-    if (isInteractive && count === 0 && columns.length > 0) this.options.say('(no rows)\n');
+    if (isInteractive && count === 0 && columns.length > 0) this.say('(no rows)\n');
   }
 
   /** Runs a statement or command and reports how it fails. False if it did. Rejects with OutputClosed only. */
@@ -155,8 +173,12 @@ export class Shell {
     // A command that reads a file runs commands.
     const isInner = this.#isRunning;
     this.#isRunning = true;
-    if (!isInner) this.#interrupts = 0;
+    if (!isInner) {
+      this.#interrupts = 0;
+      this.#stop = new AbortController();
+    }
     const startMs = performance.now();
+    const { isTimed } = this;
     try {
       await work();
       return true;
@@ -167,75 +189,65 @@ export class Shell {
     } finally {
       this.#isRunning = isInner;
       clearTimeout(this.#patience);
-      if (this.isTimed) this.options.say(`Run Time: real ${((performance.now() - startMs) / 1000).toFixed(3)}\n`);
+      if (isTimed && this.isTimed) this.say(`Run Time: real ${((performance.now() - startMs) / 1000).toFixed(3)}\n`);
     }
   }
 
   async run(sql: string): Promise<void> {
-    const kind = statementKind(sql);
     this.checkInterrupt();
-    try {
-      await this.#run(sql, kind);
-    } catch (error) {
-      if (!isLost(error) || this.#inTransaction || !isNotRun(error) || this.#interrupts > 0) throw error;
-      // It has provably not been run: another leader can run it.
-      this.close();
-      await this.#run(sql, kind);
-    }
-    this.#inTransaction = transactionAfter(sql, this.#inTransaction);
+    const { rows, changed } = await this.#run(sql);
+    if (rows !== undefined) await this.show(rows);
+    if (changed !== undefined && this.options.isInteractive)
+      this.say(`(${changed} row${changed === 1 ? '' : 's'} changed)\n`);
   }
 
-  async #run(sql: string, kind: ReturnType<typeof statementKind>): Promise<void> {
+  async #run(sql: string): Promise<Outcome> {
     const session = await this.session();
-    if (kind === 'query' || kind === 'returning') {
-      const rows = await (kind === 'query' ? session.query(sql) : session.queryWrite(sql));
-      if (rows !== undefined) await this.show(rows);
-      return;
+    try {
+      return await session.run(sql);
+    } catch (error) {
+      // The server is gone, and nothing has happened there: another leader can run it.
+      const mayRunElsewhere = session.isLostBy(error) && error instanceof DqliteError && error.committed !== 'unknown';
+      if (!mayRunElsewhere || this.inTransaction || this.#interrupts > 0) throw error;
+      this.close();
+      return (await this.session()).run(sql);
     }
-    const count = await session.exec(sql);
-    if (kind === 'change' && this.options.isInteractive)
-      this.options.say(`(${count} row${count === 1 ? '' : 's'} changed)\n`);
   }
 
   async #report(error: unknown, { sql, where }: { readonly sql?: string; readonly where: string }): Promise<void> {
-    const { say } = this.options;
     if (!(error instanceof DqliteError)) {
-      say(`Error${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+      this.say(`Error${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
       return;
     }
     if (this.#interrupts > 1) {
-      say('Interrupted: the connection was given up, because the server did not stop the statement\n');
+      this.say('Interrupted: the connection was given up, because the server did not stop the statement\n');
     } else if (isInterrupted(error)) {
-      say('Interrupted\n');
+      this.say('Interrupted\n');
     } else {
       const code = error.sqliteCode === undefined || error.sqliteCode <= 1 ? '' : ` (${error.sqliteCode})`;
-      say(`Error${where}: ${withoutControls(error.message)}${code}\n`);
+      this.say(`Error${where}: ${error.message}${code}\n`);
       if (sql !== undefined) await this.#mark(sql, error.message);
-      const hint = error.hint ?? HINTS.get(error.sqliteCode ?? 0);
-      if (hint !== undefined) say(`  hint: ${hint}\n`);
+      // The shell itself connects again.
+      const hint = error.code === 'NOT_LEADER' ? undefined : (HINTS.get(error.sqliteCode ?? 0) ?? error.hint);
+      if (hint !== undefined) this.say(`  hint: ${hint}\n`);
     }
-    if (isLost(error)) {
-      if (this.#inTransaction) say('  The transaction that was open is gone.\n');
-      this.#inTransaction = false;
+    if (this.#session?.isLostBy(error) === true) {
+      if (this.inTransaction && error.committed !== 'unknown') this.say('  The transaction that was open is gone.\n');
       this.close();
+    } else if (this.options.isInteractive && (await this.#session?.noticeEnd(error)) === true) {
+      this.say('  The transaction that was open is gone.\n');
     }
   }
 
   async #mark(sql: string, message: string): Promise<void> {
     try {
       const session = this.#session;
-      const place = await placeOf(sql, message, async text => session?.check(text));
-      if (place !== undefined) this.options.say(`${marked(sql, place)}\n`);
+      const place = await placeOf(sql, message, async text => session?.complaintAbout(text));
+      if (place !== undefined) this.say(`${marked(sql, place)}\n`);
     } catch {
       // The mark is only a help; the next statement will find out what is wrong with the connection.
     }
   }
-}
-
-/** Whether an error says that the statement has not been run. */
-function isNotRun(error: unknown): boolean {
-  const code = error instanceof DqliteError ? error.sqliteCode : undefined;
-  return code === dqliteCode.notLeader || code === dqliteCode.notLeaderLegacy || code === sqliteCode.notFound;
 }
 
 /** A text that is run line by line. */
@@ -251,9 +263,10 @@ export class Script {
     this.#name = name;
   }
 
-  /** No statement has begun. */
-  get isIdle(): boolean {
-    return this.#splitter.isIdle;
+  /** Before the next line: whether a statement has begun, and a transaction is open. */
+  get prompt(): string {
+    if (!this.#splitter.isIdle) return '   ...> ';
+    return this.#shell.inTransaction ? 'dqlite*> ' : 'dqlite> ';
   }
 
   /** Forgets the statement that has begun. */
@@ -264,6 +277,11 @@ export class Script {
   /** Runs what a line completes. False if something failed. */
   async line(line: string): Promise<boolean> {
     this.#lineNumber++;
+    // As in sqlite3's shell: so that a script can name its interpreter.
+    if (this.#splitter.isIdle && line.startsWith('#')) {
+      this.reset();
+      return true;
+    }
     if (this.#splitter.isIdle && line.trimStart().startsWith('.')) {
       this.reset();
       return this.#shell.attempt(() => this.#shell.options.command(this.#shell, line.trim()), {

@@ -1,60 +1,59 @@
-/** What kind of statement a text is, by its words: the protocol has one request for rows and one for effects. */
+/** Whether a transaction is open, as far as the words of statements tell that succeeded. */
 
 import { tokensOf } from './sql-tokens.ts';
 
-/**
- * `query`: yields rows. `returning`: writes and yields rows. `change`: writes and counts rows. `transaction`: begins or
- * ends one. `exec`: everything else, and what no server will understand.
- */
-export type StatementKind = 'query' | 'returning' | 'change' | 'transaction' | 'exec';
+export class TransactionWords {
+  #hasBegun = false;
+  /** Savepoints, the outermost first. */
+  #savepoints: string[] = [];
 
-const CHANGES = new Set(['INSERT', 'UPDATE', 'DELETE', 'REPLACE']);
-const QUERIES = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'PRAGMA']);
-const TRANSACTIONS = new Set(['BEGIN', 'COMMIT', 'END', 'ROLLBACK', 'SAVEPOINT', 'RELEASE']);
-
-/** The words outside all parentheses, in capitals. */
-function* outerWords(sql: string): Generator<string> {
-  let depth = 0;
-  for (const { kind, start, end } of tokensOf(sql)) {
-    const text = sql.slice(start, end);
-    if (text === '(') depth++;
-    else if (text === ')') depth--;
-    else if (kind === 'word' && depth === 0) yield text.toUpperCase();
+  get isOpen(): boolean {
+    return this.#hasBegun || this.#savepoints.length > 0;
   }
-}
 
-export function statementKind(sql: string): StatementKind {
-  let verb: string | undefined;
-  for (const word of outerWords(sql)) {
-    if (verb === undefined) {
-      // WITH ... AS (...) comes before the verb.
-      verb = word;
-      if (QUERIES.has(word)) return 'query';
-      if (TRANSACTIONS.has(word)) return 'transaction';
-      if (!CHANGES.has(word) && word !== 'WITH') return 'exec';
-    } else if (verb === 'WITH') {
-      if (QUERIES.has(word)) return 'query';
-      if (CHANGES.has(word)) verb = word;
-    } else if (word === 'RETURNING') {
-      return 'returning';
+  /** A transaction was begun or ended otherwise. */
+  set(isOpen: boolean): void {
+    this.#hasBegun = isOpen;
+    this.#savepoints = [];
+  }
+
+  /** A statement was run. */
+  run(sql: string): void {
+    const words = wordsOf(sql);
+    const verb = words.next().value?.toUpperCase();
+    switch (verb) {
+      case 'BEGIN':
+        this.#hasBegun = true;
+        break;
+      case 'COMMIT':
+      case 'END':
+        this.set(false);
+        break;
+      case 'SAVEPOINT':
+        this.#savepoints.push(words.next().value ?? '');
+        break;
+      case 'RELEASE':
+      case 'ROLLBACK': {
+        // RELEASE [SAVEPOINT] name, ROLLBACK [TRANSACTION] [TO [SAVEPOINT] name]
+        const rest = [...words];
+        if (verb === 'ROLLBACK' && !rest.some(word => word.toUpperCase() === 'TO')) this.set(false);
+        else this.#endSavepoint(rest.at(-1) ?? '', verb === 'RELEASE');
+        break;
+      }
     }
   }
-  return verb === undefined || verb === 'WITH' ? 'exec' : 'change';
+
+  #endSavepoint(name: string, isReleased: boolean): void {
+    const position = this.#savepoints.lastIndexOf(name);
+    if (position !== -1) this.#savepoints.length = isReleased ? position : position + 1;
+  }
 }
 
-/** Whether a transaction is open after a statement succeeded, as far as its words tell. */
-export function transactionAfter(sql: string, isOpen: boolean): boolean {
-  const [verb, ...rest] = outerWords(sql);
-  switch (verb) {
-    case 'BEGIN':
-    case 'SAVEPOINT':
-      return true;
-    case 'COMMIT':
-    case 'END':
-      return false;
-    case 'ROLLBACK':
-      return rest.includes('TO') && isOpen;
-    default:
-      return isOpen;
+/** Words and names, without their quotes; names are equal in whatever case. */
+function* wordsOf(sql: string): Generator<string, undefined> {
+  for (const { kind, start, end } of tokensOf(sql)) {
+    const text = sql.slice(start, end).toLowerCase();
+    if (kind === 'word') yield text;
+    else if (kind === 'name' || kind === 'string') yield text.slice(1, -1);
   }
 }

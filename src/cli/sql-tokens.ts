@@ -30,6 +30,7 @@ const PATTERNS: readonly (readonly [TokenKind, RegExp])[] = [
   ['number', /(?:\d|\.\d)(?:[\w.]|(?<=[\d.][eE])[+-](?=\d))*/y],
   ['variable', /\?\d*|[:@$][\w$\u0080-\uffff]+/y],
   ['semicolon', /;/y],
+  ['other', /->>?|\|\||<<|>>|[<>=!]=|<>/y],
 ];
 
 /** How a token begins that may stretch over lines, and what ends it. */

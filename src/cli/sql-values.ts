@@ -1,6 +1,6 @@
 /** Values as text. */
 
-import type { SqlValue } from './sql-connection.ts';
+import type { SqlValue } from './sql-session.ts';
 
 function hex(bytes: Uint8Array): string {
   return `x'${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}'`;

@@ -49,7 +49,7 @@ export async function sql(args: string[]): Promise<number> {
     servers,
     database,
     output,
-    say: line => void process.stderr.write(line),
+    say: text => void process.stderr.write(text),
     mode: chosenMode(values) ?? (output.isTerminal ? 'box' : 'list'),
     headers: headersOption(values.headers),
     isInteractive,
@@ -102,7 +102,7 @@ async function runScript(shell: Shell, text: string | undefined): Promise<number
         ? await new Script(shell, 'the input').all(linesOf(textOf(process.stdin, 'the input')))
         : await runText(shell, text);
     if (isInterrupted && !isGood) return INTERRUPTED_EXIT;
-    return isGood ? 0 : 1;
+    return isGood ? shell.exitCode : 1;
   } finally {
     process.off('SIGINT', interrupt);
     process.stdin.destroy();
@@ -121,8 +121,7 @@ async function interact(shell: Shell, greeting: string): Promise<number> {
   try {
     await shell.print(greeting);
     while (!shell.isOver) {
-      const isInside = shell.inTransaction ? '*' : '';
-      const line = await editor.line(script.isIdle ? `dqlite${isInside}> ` : '   ...> ');
+      const line = await editor.line(script.prompt);
       if (line === undefined) {
         await shell.print('\n');
         break;
@@ -132,5 +131,5 @@ async function interact(shell: Shell, greeting: string): Promise<number> {
   } finally {
     editor.close();
   }
-  return 0;
+  return shell.exitCode;
 }

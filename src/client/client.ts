@@ -212,7 +212,7 @@ export class Client extends Executor implements AsyncDisposable {
     const stream = await session.stream(bound, this.format(options), cancellation);
     const unwatch = cancellation === undefined ? undefined : session.watch(stream, cancellation);
     // A failure before the first row may be retried.
-    if (!stream.hasRows && stream.end === undefined) await stream.more();
+    await stream.begun();
     if (stream.end?.kind === 'failed' || stream.end?.kind === 'broken') {
       unwatch?.();
       throw session.errorOf(plan, stream.end, cancellation);

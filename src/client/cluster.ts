@@ -5,14 +5,16 @@ import { DqliteError } from '../lib/errors.ts';
 import { clientRole, type Request, type Response } from '../wire/index.ts';
 import { Cancellation } from './cancellation.ts';
 import { ServerConnection } from './connection.ts';
-import { sleep, type ClientHost } from './host.ts';
-import type { LeaderFinder } from './leader.ts';
+import type { ClientHost } from './host.ts';
+import { whileNobodyLeads, type LeaderFinder } from './leader.ts';
 import type { CallOptions, Server, ServerRole } from './types.ts';
 
 export interface ClusterSettings {
   readonly connectTimeoutMs: number;
   /** How long a leader is looked for. */
   readonly acquireTimeoutMs: number;
+  /** Not if no server answers at all. */
+  readonly endsInSilence?: boolean;
 }
 
 /** A server's own description. Both numbers are for role management to use. */
@@ -30,7 +32,6 @@ export interface DatabaseFile {
 type Answer = Exclude<Response, { kind: 'failure' }>;
 
 const ROLES = ['voter', 'standby', 'spare'] as const satisfies readonly ServerRole[];
-const PAUSE_MS = 100;
 
 export class Cluster {
   readonly #host: ClientHost;
@@ -114,20 +115,12 @@ export class Cluster {
   }
 
   /** Looks for a leader until there is one, or the time is over. */
-  async #askLeader(request: Request, options: CallOptions | undefined): Promise<Answer> {
-    const { clock } = this.#host;
-    const startMs = clock.monotonicMs();
-    for (;;) {
-      try {
-        return await this.#call(() => this.#finder.connect(), request, options);
-      } catch (error) {
-        if (!(error instanceof DqliteError)) throw error;
-        const isLate = clock.monotonicMs() - startMs > this.#settings.acquireTimeoutMs;
-        const mayPass = error.code === 'NO_LEADER' || error.code === 'NOT_LEADER';
-        if (isLate || !mayPass || options?.signal?.aborted === true) throw error;
-        await sleep(clock, PAUSE_MS);
-      }
-    }
+  #askLeader(request: Request, options: CallOptions | undefined): Promise<Answer> {
+    const { acquireTimeoutMs: waitMs, endsInSilence } = this.#settings;
+    const patience = { waitMs, endsInSilence, signal: options?.signal };
+    return whileNobodyLeads(this.#host.clock, this.#finder, patience, () =>
+      this.#call(() => this.#finder.connect(), request, options),
+    );
   }
 
   async #call(

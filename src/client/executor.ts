@@ -154,6 +154,7 @@ export abstract class Executor implements Runner {
       asArrays: rows === 'array',
       bigints: (integers ?? defaults.integers) === 'bigint',
       dates: (dates ?? defaults.dates) === 'date',
+      booleans: true,
     };
   }
 

@@ -3,8 +3,9 @@
  * whoever they name is asked in turn. A server leads if it names itself, by the address that was dialled.
  */
 
-import type { ClientHost } from './host.ts';
+import type { Clock } from '../host/types.ts';
 import { DqliteError } from '../lib/errors.ts';
+import { sleep, type ClientHost } from './host.ts';
 import { ServerConnection } from './connection.ts';
 import type { Channels } from './events.ts';
 import { searchLeader, type LeaderAnswer } from './leader-search.ts';
@@ -26,6 +27,7 @@ export class LeaderFinder {
   #leader: string | undefined = undefined;
   #previous: string | undefined = undefined;
   #search: Promise<ServerConnection> | undefined = undefined;
+  #isAnswered = false;
 
   constructor(host: ClientHost, servers: readonly string[], timeoutMs: number, channels: Channels) {
     this.#host = host;
@@ -37,6 +39,11 @@ export class LeaderFinder {
   /** The leader's address, as far as is known. */
   get leader(): string | undefined {
     return this.#leader;
+  }
+
+  /** Whether a server has answered in the last search: if it did not lead, an election may be under way. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
   }
 
   /** A server no longer leads, or is gone. */
@@ -80,6 +87,7 @@ export class LeaderFinder {
   }
 
   async #searchFor(ask: (address: string) => Promise<LeaderAnswer>): Promise<ServerConnection> {
+    this.#isAnswered = false;
     const search = searchLeader(this.#host.clock, new Set([...this.#servers, ...this.#learned]), ask);
     this.#search = search;
     try {
@@ -114,6 +122,7 @@ export class LeaderFinder {
     try {
       const answer = await connection.call({ kind: 'leader' });
       const leader = answer.kind === 'server' ? answer.address : '';
+      this.#isAnswered = true;
       if (leader === address) return { leader, connection };
       connection.close();
       return { leader };
@@ -140,5 +149,35 @@ export class LeaderFinder {
       },
       () => {},
     );
+  }
+}
+
+const PAUSE_MS = 100;
+
+export interface Patience {
+  readonly waitMs: number;
+  /** Not if no server answers at all. */
+  readonly endsInSilence: boolean | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Tries again while nobody leads, or what was taken for the leader does not any more. Rejects as the last attempt does. */
+export async function whileNobodyLeads<T>(
+  clock: Clock,
+  finder: LeaderFinder,
+  { waitMs, endsInSilence = false, signal }: Patience,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const endMs = clock.monotonicMs() + waitMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof DqliteError)) throw error;
+      const mayPass =
+        error.code === 'NOT_LEADER' || (error.code === 'NO_LEADER' && (finder.isAnswered || !endsInSilence));
+      if (!mayPass || clock.monotonicMs() > endMs || signal?.aborted === true) throw error;
+      await sleep(clock, PAUSE_MS);
+    }
   }
 }

@@ -7,6 +7,17 @@ import type { Parameter } from './types.ts';
 
 /** What a count of one byte can say. */
 export const MAX_SCHEMA_0_PARAMETERS = 255;
+/** A number that is sent as REAL even if it is whole: for copying what is stored. */
+export class Real {
+  readonly value: number;
+
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+export type BoundValue = Parameter | Real;
+
 /** SQLite's own limit. */
 const MAX_PARAMETERS = 32_766;
 const MIN_INT64 = -(2n ** 63n);
@@ -45,7 +56,7 @@ function defectOf(value: unknown): string | undefined {
 }
 
 /** Writes a tuple of values that were checked. `schema`: 0 up to 255 of them. */
-export function writeParameters(writer: Writer, parameters: readonly Parameter[], schema: number): void {
+export function writeParameters(writer: Writer, parameters: readonly BoundValue[], schema: number): void {
   const count = parameters.length;
   if (count === 0) return;
   const start = writer.offset;
@@ -56,7 +67,7 @@ export function writeParameters(writer: Writer, parameters: readonly Parameter[]
   for (let i = 0; i < count; i++) writeValue(writer, parameters[i]!);
 }
 
-function typeOf(value: Parameter): number {
+function typeOf(value: BoundValue): number {
   switch (typeof value) {
     case 'number':
       return isInteger(value) ? valueType.integer : valueType.float;
@@ -68,7 +79,8 @@ function typeOf(value: Parameter): number {
       return valueType.boolean;
     case 'object':
       if (value === null) return valueType.null;
-      return value instanceof Date ? valueType.iso8601 : valueType.blob;
+      if (value instanceof Uint8Array) return valueType.blob;
+      return value instanceof Date ? valueType.iso8601 : valueType.float;
   }
 }
 
@@ -77,7 +89,7 @@ function isInteger(value: number): boolean {
   return Number.isSafeInteger(value) && !Object.is(value, -0);
 }
 
-function writeValue(writer: Writer, value: Parameter): void {
+function writeValue(writer: Writer, value: BoundValue): void {
   switch (typeof value) {
     case 'number':
       if (isInteger(value)) writeInteger(writer, value);
@@ -94,8 +106,9 @@ function writeValue(writer: Writer, value: Parameter): void {
       break;
     case 'object':
       if (value === null) writer.safeUint64(0);
+      else if (value instanceof Uint8Array) writeBlob(writer, value);
       else if (value instanceof Date) writeText(writer, value.toISOString());
-      else writeBlob(writer, value);
+      else writer.double(value.value);
   }
 }
 

@@ -5,11 +5,14 @@ import { DqliteError } from '../lib/errors.ts';
 import { buildFragment, Fragment, type TemplateValue } from './fragment.ts';
 import type { RowShape } from './row-decoder.ts';
 import { scanSql, type StatementText } from './sql-text.ts';
+import type { BoundValue } from './parameters.ts';
 import type { Parameter } from './types.ts';
 
 export interface PlanOptions {
   readonly prepared?: boolean;
   readonly isAtomic?: boolean;
+  /** Comments at the end are sent: SQLite keeps them with what it creates. */
+  readonly keepsComments?: boolean;
 }
 
 export class Plan {
@@ -24,11 +27,11 @@ export class Plan {
   /** Columns of the last result. */
   shape: RowShape | undefined = undefined;
 
-  constructor(sql: string, { prepared = false, isAtomic = false }: PlanOptions = {}) {
+  constructor(sql: string, { prepared = false, isAtomic = false, keepsComments = false }: PlanOptions = {}) {
     if (sql.includes('\0')) throw new DqliteError('USAGE', 'SQL cannot have a NUL character inside', { sql });
     const { statements, end } = scanSql(sql);
     this.sql = sql;
-    this.bytes = encodeUtf8(sql.slice(0, end));
+    this.bytes = encodeUtf8(keepsComments ? sql : sql.slice(0, end));
     this.statements = statements;
     this.prepared = prepared;
     this.#isAtomic = isAtomic;
@@ -71,9 +74,9 @@ export class Plan {
 }
 
 /** A plan with its values. */
-export interface Bound {
+export interface Bound<V extends BoundValue = Parameter> {
   readonly plan: Plan;
-  readonly parameters: readonly Parameter[];
+  readonly parameters: readonly V[];
 }
 
 /** Plans that are kept, those used last. */

@@ -225,16 +225,10 @@ export class Pool {
     try {
       const connection = await this.#finder.connect();
       server = connection.address;
-      const timer = host.clock.setTimer(connectTimeoutMs, () =>
-        connection.close(new DqliteError('CONNECTION', `${connection.address} has not opened the database in time`)),
-      );
-      try {
-        const session = await Session.open(connection, database, { host, cancelGraceMs });
-        this.#publish(server, startMs, undefined);
-        return session;
-      } finally {
-        timer.cancel();
-      }
+      const options = { host, openTimeoutMs: connectTimeoutMs, cancelGraceMs };
+      const session = await Session.open(connection, database, options);
+      this.#publish(server, startMs, undefined);
+      return session;
     } catch (error) {
       if (server !== undefined && error instanceof DqliteError && mayPass(error)) this.#finder.forget(server);
       this.#publish(server, startMs, error);

@@ -13,6 +13,8 @@ export interface RowFormat {
   readonly asArrays: boolean;
   readonly bigints: boolean;
   readonly dates: boolean;
+  /** A BOOLEAN is a boolean; else the integer that it is stored as. */
+  readonly booleans: boolean;
 }
 
 /** The columns of a result. All messages of a result repeat them, and so does the next run of the same statement. */
@@ -117,6 +119,8 @@ export class RowDecoder {
         return null;
       case valueType.boolean:
         this.#take(start, WORD_SIZE);
+        if (!this.#format.booleans)
+          return this.#format.bigints ? bytes.readBigInt64LE(start) : this.#integer(start, column);
         return bytes.readUInt32LE(start) !== 0 || bytes.readUInt32LE(start + 4) !== 0;
       case valueType.unixtime: {
         this.#take(start, WORD_SIZE);

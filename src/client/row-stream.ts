@@ -125,6 +125,11 @@ export class RowStream extends Call {
     });
   }
 
+  /** Resolves when the first rows are here, or it has ended without. */
+  async begun(): Promise<void> {
+    if (!this.hasRows && this.#end === undefined) await this.more();
+  }
+
   /** Whether there is something to take. */
   get hasRows(): boolean {
     return this.#hasMessage || this.#bodies.length > 0;

@@ -12,22 +12,27 @@ import type { Cancellation } from './cancellation.ts';
 import type { ServerConnection } from './connection.ts';
 import { committedAfter, failureError, withEffect, type Sent } from './failure.ts';
 import type { ClientHost } from './host.ts';
-import { MAX_SCHEMA_0_PARAMETERS, writeParameters } from './parameters.ts';
+import { MAX_SCHEMA_0_PARAMETERS, writeParameters, type BoundValue } from './parameters.ts';
 import { Plan, type Bound } from './plan.ts';
 import type { RowFormat } from './row-decoder.ts';
 import { RowStream } from './row-stream.ts';
 import type { Parameter } from './types.ts';
 
+type AnyBound = Bound<BoundValue>;
+
 /** Prepared statements per connection; the one prepared first makes room. */
 const MAX_PREPARED = 100;
 
-const ANY_FORMAT: RowFormat = { asArrays: true, bigints: true, dates: false };
+/** Values as they are stored, nothing turned into something else. */
+export const STORED: RowFormat = { asArrays: true, bigints: true, dates: false, booleans: false };
 
 /** True for a server of 1.18.2 or later: it runs both statements, each with its own value, and they give no rows. */
 const MODERN_PROBE = 'SELECT 1 WHERE ? IS NOT 7; SELECT 1 WHERE ? IS NOT 8';
 
 export interface SessionOptions {
   readonly host: ClientHost;
+  readonly openTimeoutMs: number;
+  /** How long a cancelled call waits for the server before the connection is closed. Infinity: for ever. */
   readonly cancelGraceMs: number;
 }
 
@@ -53,12 +58,17 @@ export class Session {
   /** Opens the database; closes the connection if that fails. */
   static async open(connection: ServerConnection, database: string, options: SessionOptions): Promise<Session> {
     const open = { kind: 'open', name: encodeUtf8(database), flags: 0n, vfs: encodeUtf8('volatile') } as const;
+    const timer = options.host.clock.setTimer(options.openTimeoutMs, () =>
+      connection.close(new DqliteError('CONNECTION', `${connection.address} has not opened the database in time`)),
+    );
     try {
       const [, answer] = await Promise.all([connection.call({ kind: 'client', id: 0n }), connection.call(open)]);
       if (answer.kind !== 'db') throw new DqliteError('PROTOCOL', `${answer.kind} in answer to OPEN`);
     } catch (error) {
       connection.close();
       throw error;
+    } finally {
+      timer.cancel();
     }
     return new Session(connection, options);
   }
@@ -76,7 +86,7 @@ export class Session {
   }
 
   /** Runs a statement to its end. Rejects with DqliteError, or with RangeError for a value that cannot be given. */
-  async execute(bound: Bound, format: RowFormat, cancellation?: Cancellation): Promise<Collected> {
+  async execute(bound: AnyBound, format: RowFormat, cancellation?: Cancellation): Promise<Collected> {
     const { plan } = bound;
     if (this.#needsCare(bound)) {
       const collected = await this.#withCare(bound, format, cancellation);
@@ -95,11 +105,34 @@ export class Session {
   }
 
   /** Starts a statement whose rows the caller takes as they come. Rejects with DqliteError. */
-  async stream(bound: Bound, format: RowFormat, cancellation?: Cancellation): Promise<RowStream> {
+  async stream(bound: AnyBound, format: RowFormat, cancellation?: Cancellation): Promise<RowStream> {
     if (this.#needsCare(bound)) await this.#withCare(bound, format, cancellation);
+    const stream = this.#startStream(bound, format, true);
+    if (bound.plan.first.verb !== 'PRAGMA') return stream;
+    // It may have no rows to give, which its text does not tell.
+    const unwatch = cancellation === undefined ? undefined : this.watch(stream, cancellation);
+    await stream.begun();
+    unwatch?.();
+    return stream.end !== undefined && isIgnored(stream.end) ? this.#startStream(bound, format, false) : stream;
+  }
+
+  #startStream(bound: AnyBound, format: RowFormat, wantsRows: boolean): RowStream {
     const stream = new RowStream(bound.plan, format, this.connection);
-    this.#start(stream, bound, true);
+    this.#start(stream, bound, wantsRows);
     return stream;
+  }
+
+  /** What the server says against a text, without running it; undefined if nothing. Rejects if the connection breaks. */
+  async complaintAbout(sql: string): Promise<string | undefined> {
+    try {
+      const answer = await this.connection.call({ kind: 'prepare', schema: 0, database: 0, sql: encodeUtf8(sql) });
+      if (answer.kind !== 'stmt') throw new DqliteError('PROTOCOL', `${answer.kind} in answer to PREPARE`);
+      await this.connection.call({ kind: 'finalize', database: 0, statement: answer.statement });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof DqliteError) || error.code !== 'SQLITE') throw error;
+      return error.message;
+    }
   }
 
   /** What a stream or a statement that was not done means to its caller. */
@@ -157,7 +190,7 @@ export class Session {
 
   // --- The usual way --------------------------------------------------------------------------------------------
 
-  async #run(call: Collected, bound: Bound, wantsRows: boolean, cancellation?: Cancellation): Promise<CallEnd> {
+  async #run(call: Collected, bound: AnyBound, wantsRows: boolean, cancellation?: Cancellation): Promise<CallEnd> {
     if (cancellation === undefined) {
       this.#start(call, bound, wantsRows);
       return call.ended;
@@ -186,6 +219,7 @@ export class Session {
   /** Closes the connection when the grace for cancelled calls is over. */
   closeLater(): { cancel(): void } {
     const { host, cancelGraceMs } = this.#options;
+    if (cancelGraceMs === Infinity) return NO_TIMER;
     const message = `${this.address} did not stop a cancelled statement within ${cancelGraceMs} ms`;
     return host.clock.setTimer(
       cancelGraceMs,
@@ -194,7 +228,7 @@ export class Session {
     );
   }
 
-  #start(call: Call, { plan, parameters }: Bound, wantsRows: boolean): void {
+  #start(call: Call, { plan, parameters }: AnyBound, wantsRows: boolean): void {
     const { connection } = this;
     if (connection.error !== undefined) {
       throw notRun(connection.error, plan);
@@ -226,7 +260,7 @@ export class Session {
 
   // --- What takes more than one request -------------------------------------------------------------------------
 
-  #needsCare({ plan, parameters }: Bound): boolean {
+  #needsCare({ plan, parameters }: AnyBound): boolean {
     return (
       (plan.prepared && !this.#prepared.has(plan)) ||
       parameters.length > MAX_SCHEMA_0_PARAMETERS ||
@@ -235,7 +269,7 @@ export class Session {
   }
 
   /** Prepares, or finds out what the server can. The result, if the statement has already run in here. */
-  async #withCare(bound: Bound, format: RowFormat, cancellation?: Cancellation): Promise<Collected | undefined> {
+  async #withCare(bound: AnyBound, format: RowFormat, cancellation?: Cancellation): Promise<Collected | undefined> {
     const { plan, parameters } = bound;
     if (cancellation?.error !== undefined) throw notRun(cancellation.error, plan);
     let timer: { cancel(): void } | undefined;
@@ -265,8 +299,8 @@ export class Session {
   }
 
   /** Old servers lose a write with RETURNING, and end at the next write, unless it runs in a transaction (spec section 3.6). */
-  async #returning(bound: Bound, format: RowFormat, cancellation?: Cancellation): Promise<Collected> {
-    await this.execute(BEGIN_IMMEDIATE, ANY_FORMAT, cancellation);
+  async #returning(bound: AnyBound, format: RowFormat, cancellation?: Cancellation): Promise<Collected> {
+    await this.execute(BEGIN_IMMEDIATE, STORED, cancellation);
     this.inTransaction = true;
     let collected: Collected;
     try {
@@ -312,7 +346,7 @@ export class Session {
   async commit(): Promise<void> {
     this.inTransaction = false;
     try {
-      await this.execute(COMMIT, ANY_FORMAT);
+      await this.execute(COMMIT, STORED);
     } catch (error) {
       if (error instanceof DqliteError && error.committed === false) await this.rollback();
       else this.close();
@@ -325,7 +359,7 @@ export class Session {
     this.inTransaction = false;
     const timer = this.closeLater();
     try {
-      await this.execute(ROLLBACK, ANY_FORMAT);
+      await this.execute(ROLLBACK, STORED);
     } catch (error) {
       const isOver = error instanceof DqliteError && error.sqliteCode === sqliteCode.error;
       if (!isOver) this.close();
@@ -337,7 +371,7 @@ export class Session {
   /** Whether the transaction that should be open is: SQLite ends it by itself after some errors. */
   async isTransactionOpen(): Promise<boolean> {
     try {
-      await this.execute(BEGIN, ANY_FORMAT);
+      await this.execute(BEGIN, STORED);
       return false;
     } catch (error) {
       return error instanceof DqliteError && error.sqliteCode === sqliteCode.error;
@@ -353,6 +387,8 @@ export const BEGIN: Bound = bare('BEGIN');
 export const BEGIN_IMMEDIATE: Bound = bare('BEGIN IMMEDIATE');
 const COMMIT: Bound = bare('COMMIT');
 const ROLLBACK: Bound = bare('ROLLBACK');
+
+const NO_TIMER = { cancel(): void {} };
 
 /** Old servers refuse to run as a query what has no columns, with this. */
 function isIgnored(end: CallEnd): boolean {

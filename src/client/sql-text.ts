@@ -32,7 +32,8 @@ const TOKEN =
 const WORD = /^[A-Za-z_\u0080-\uffff]/;
 const ROWS = new Set(['SELECT', 'VALUES', 'EXPLAIN', 'PRAGMA']);
 const READS = new Set(['SELECT', 'VALUES', 'EXPLAIN']);
-const MAIN_VERBS = new Set(['SELECT', 'VALUES', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE']);
+const CHANGES = new Set(['INSERT', 'REPLACE', 'UPDATE', 'DELETE']);
+const MAIN_VERBS = new Set(['SELECT', 'VALUES', ...CHANGES]);
 
 /** Gathers one statement. */
 class Scan {
@@ -77,7 +78,7 @@ class Scan {
     this.#words++;
     if (this.verb === '') this.verb = word;
     else if (this.verb === 'WITH' && this.#depth === 0 && MAIN_VERBS.has(word)) this.verb = word;
-    else if (word === 'RETURNING' && this.#depth === 0 && !this.#isTrigger) this.returning = true;
+    else if (word === 'RETURNING' && this.#depth === 0 && CHANGES.has(this.verb)) this.returning = true;
     else if (word === 'TRIGGER' && this.verb === 'CREATE' && this.#words <= 3) this.#isTrigger = true;
   }
 
@@ -125,6 +126,11 @@ export function scanSql(sql: string): SqlText {
   }
   if (!scan.isEmpty) statements.push(scan.result());
   return { statements, end };
+}
+
+/** Whether a statement changes rows, and counts them. */
+export function isChange({ verb }: StatementText): boolean {
+  return CHANGES.has(verb);
 }
 
 /** Whether a statement begins, ends or marks a transaction. */

@@ -1,10 +1,10 @@
 /** A database of a running server as a plain SQLite file: what DUMP sends, with its write-ahead log merged in. */
 
 import type { Host } from '../host/index.ts';
+import { LeaderAccess } from '../client/internal.ts';
 import { DqliteError } from '../lib/errors.ts';
 import { checkOutput, writeOutput } from './output-file.ts';
 import { plainFirstPage } from './plain-page.ts';
-import { connectServer, type DumpedDatabase } from './server.ts';
 import { readWal, type SyncFile, type WalOverlay } from './wal-overlay.ts';
 
 export interface ExportOptions {
@@ -17,7 +17,14 @@ export interface ExportOptions {
   readonly onProgress: (written: number, total: number) => void;
 }
 
+interface DumpedDatabase {
+  readonly main: Uint8Array;
+  /** C dqlite 1.11 keeps a part of the content here; empty otherwise. */
+  readonly wal: Uint8Array;
+}
+
 const PAGE_SIZE = 4096;
+const NOTHING = new Uint8Array(0);
 /** dqlite's own code for a database that the node does not have. */
 const NO_SUCH_DATABASE = 1002;
 
@@ -34,16 +41,15 @@ export async function exportDatabase({ host, servers, database, path, ...options
 }
 
 async function dump(host: Host, servers: readonly string[], database: string): Promise<DumpedDatabase> {
-  const server = await connectServer(host, servers);
+  const { cluster } = new LeaderAccess(host, servers);
   try {
-    const dumped = await server.dump(database);
-    if (dumped.main.length + dumped.wal.length > 0) return dumped;
+    const [{ content: main } = { content: NOTHING }, { content: wal } = { content: NOTHING }] =
+      await cluster.dump(database);
+    if (main.length + wal.length > 0) return { main, wal };
   } catch (error) {
     if (!(error instanceof DqliteError) || error.sqliteCode !== NO_SUCH_DATABASE) throw error;
-  } finally {
-    server.close();
   }
-  throw new DqliteError('CONFIGURATION', `${server.address} has no database "${database}"`, {
+  throw new DqliteError('CONFIGURATION', `the cluster has no database "${database}"`, {
     hint: 'names are compared letter by letter',
   });
 }

@@ -4,6 +4,7 @@
  */
 
 import { DqliteError } from '../lib/errors.ts';
+import { COPYABLE_MODULES, isContentless, moduleOf } from '../lib/virtual-table.ts';
 import type { SourceDatabase } from './source-database.ts';
 
 export interface SchemaObject {
@@ -49,7 +50,6 @@ export interface OwnTable {
 
 const ROWID_NAMES = ['_rowid_', 'rowid', 'oid'];
 /** Virtual tables whose content is read and written as rows; that of other modules is their own business. */
-const KNOWN_MODULES: ReadonlySet<string> = new Set(['fts5', 'rtree', 'rtree_i32']);
 
 /** Throws DqliteError UNSUPPORTED or DAMAGED. */
 export function planImport(source: SourceDatabase): ImportPlan {
@@ -113,22 +113,11 @@ function schemaObjects(source: SourceDatabase): SchemaObject[] {
 function refuseUnknownModules(objects: readonly SchemaObject[]): void {
   for (const { name, sql } of objects) {
     const module = moduleOf(sql);
-    if (module === undefined || KNOWN_MODULES.has(module)) continue;
+    if (module === undefined || Object.hasOwn(COPYABLE_MODULES, module)) continue;
     throw new DqliteError('UNSUPPORTED', `the virtual table "${name}" is of the module ${module}`, {
-      hint: `only ${[...KNOWN_MODULES].join(', ')} can be imported: drop the table in a copy of the file first`,
+      hint: `only ${Object.keys(COPYABLE_MODULES).join(', ')} can be imported: drop the table in a copy of the file first`,
     });
   }
-}
-
-const NAME = String.raw`(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|\[[^\]]*\]|${'`'}(?:[^${'`'}]|${'``'})*${'`'}|[^\s."'\[(]+)`;
-const CREATE_VIRTUAL = new RegExp(
-  String.raw`^\s*CREATE\s+VIRTUAL\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?${NAME}(?:\s*\.\s*${NAME})?\s*USING\s+(${NAME})`,
-  'i',
-);
-
-function moduleOf(sql: string): string | undefined {
-  const name = CREATE_VIRTUAL.exec(sql)?.[1];
-  return name?.replaceAll(/^["'[`]|["'\]`]$/g, '').toLowerCase();
 }
 
 interface Column {
@@ -155,7 +144,7 @@ function tableCopy(source: SourceDatabase, table: string, withoutRowid: boolean)
 function virtualCopies(source: SourceDatabase, table: string, sql: string): RowCopy[] {
   const columns = columnsOf(source, table).map(quoted);
   if (moduleOf(sql) !== 'fts5') return [copyOf(table, columns)];
-  if (/[,(]\s*content\s*=\s*(?:''|"")\s*[,)]/i.test(sql)) {
+  if (isContentless(sql)) {
     throw new DqliteError('UNSUPPORTED', `the FTS5 table "${table}" is contentless: its text is nowhere in the file`, {
       hint: 'drop it in a copy of the file first, and fill a new one after the import',
     });

@@ -3,7 +3,7 @@
  * parameter cannot carry, because it has a NUL or is not UTF-8, goes as a blob that the statement turns into text.
  */
 
-import { valueType, type ParameterValue } from '../wire/index.ts';
+import { Real, type BoundValue } from '../client/internal.ts';
 import type { RowCopy } from './import-plan.ts';
 import { SourceText, type SourceValue } from './source-database.ts';
 
@@ -14,7 +14,7 @@ const MAX_STATEMENT_BYTES = 256 * 1024;
 
 export interface Insert {
   readonly sql: string;
-  readonly parameters: readonly ParameterValue[];
+  readonly parameters: readonly BoundValue[];
   /** About how many bytes the rows have. */
   readonly bytes: number;
   readonly rows: number;
@@ -26,7 +26,7 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function* inserts(copy: RowCopy, rows: Iterable<SourceValue[]>): Generator<Insert> {
   const rowsPerStatement = Math.max(1, Math.floor(MAX_PARAMETERS / copy.columnCount));
   let tuples: string[] = [];
-  let parameters: ParameterValue[] = [];
+  let parameters: BoundValue[] = [];
   let bytes = 0;
   const take = (): Insert => {
     const insert = { sql: `${copy.insert} VALUES ${tuples.join(', ')}`, parameters, bytes, rows: tuples.length };
@@ -55,15 +55,11 @@ function sizeOf(value: SourceValue): number {
   return value instanceof Uint8Array ? value.length : 8;
 }
 
-function parameterOf(value: SourceValue): { readonly parameter: ParameterValue; readonly asText: boolean } {
-  if (value === null) return { parameter: { type: valueType.null, value }, asText: false };
-  if (typeof value === 'bigint') return { parameter: { type: valueType.integer, value }, asText: false };
-  if (typeof value === 'number') return { parameter: { type: valueType.float, value }, asText: false };
-  if (value instanceof Uint8Array) return { parameter: { type: valueType.blob, value }, asText: false };
+function parameterOf(value: SourceValue): { readonly parameter: BoundValue; readonly asText: boolean } {
+  if (typeof value === 'number') return { parameter: new Real(value), asText: false };
+  if (!(value instanceof SourceText)) return { parameter: value, asText: false };
   const text = plainText(value.bytes);
-  return text === undefined
-    ? { parameter: { type: valueType.blob, value: value.bytes }, asText: true }
-    : { parameter: { type: valueType.text, value: text }, asText: false };
+  return text === undefined ? { parameter: value.bytes, asText: true } : { parameter: text, asText: false };
 }
 
 /** Undefined if a text parameter would arrive as something else. */

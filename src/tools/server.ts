@@ -1,86 +1,42 @@
-/** What import and export need of a server: the only place that knows the client. */
+/** What an import needs of a server: the statements and rows of one session with the leader. */
 
-import { connectToLeader, queryParts, type ServerConnection } from '../client/leader-connection.ts';
+import { LeaderAccess, Plan, Plans, STORED, type BoundValue, type Session } from '../client/internal.ts';
+import type { Value } from '../client/index.ts';
 import type { Host } from '../host/index.ts';
-import { encodeUtf8 } from '../lib/bytes.ts';
-import { DqliteError } from '../lib/errors.ts';
-import { ParameterTuple, RowsReader, type ParameterValue, type WireValue } from '../wire/index.ts';
-
-export interface DumpedDatabase {
-  readonly main: Uint8Array;
-  /** C dqlite 1.11 keeps a part of the content here; empty otherwise. */
-  readonly wal: Uint8Array;
-}
 
 /** All methods reject with DqliteError. */
 export interface Server {
-  readonly address: string;
-  /** Runs statements for effect. Text parameters have no NUL. */
-  exec(sql: string, parameters?: readonly ParameterValue[]): Promise<void>;
+  /** Runs a statement for effect. Text parameters have no NUL. */
+  exec(sql: string, parameters?: readonly BoundValue[]): Promise<void>;
   /** The rows of a query. */
-  rows(sql: string): Promise<WireValue['value'][][]>;
-  dump(database: string): Promise<DumpedDatabase>;
+  rows(sql: string): Promise<Value[][]>;
   close(): void;
 }
 
-/** Connects to the leader, and opens a database there if one is named, which makes it. */
-export async function connectServer(host: Host, servers: readonly string[], database?: string): Promise<Server> {
-  const connection = await connectToLeader(host, servers);
-  try {
-    await connection.call({ kind: 'client', id: 0n });
-    if (database !== undefined) {
-      await connection.call({ kind: 'open', name: encodeUtf8(database), flags: 0n, vfs: encodeUtf8('volatile') });
-    }
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
-  return new ConnectedServer(connection);
+/** Connects to the leader and opens a database there, which makes it. */
+export async function connectServer(host: Host, servers: readonly string[], database: string): Promise<Server> {
+  return new ConnectedServer(await new LeaderAccess(host, servers).openSession(database));
 }
 
 class ConnectedServer implements Server {
-  readonly #connection: ServerConnection;
+  readonly #session: Session;
+  readonly #plans = new Plans();
 
-  constructor(connection: ServerConnection) {
-    this.#connection = connection;
+  constructor(session: Session) {
+    this.#session = session;
   }
 
-  get address(): string {
-    return this.#connection.address;
+  async exec(sql: string, parameters: readonly BoundValue[] = []): Promise<void> {
+    const plan = parameters.length === 0 ? new Plan(sql, { keepsComments: true }) : this.#plans.of(sql);
+    await this.#session.execute({ plan, parameters }, STORED);
   }
 
-  async exec(sql: string, parameters: readonly ParameterValue[] = []): Promise<void> {
-    await this.#connection.call({
-      kind: 'execSql',
-      database: 0,
-      sql: encodeUtf8(sql),
-      parameters: ParameterTuple.of(parameters),
-    });
-  }
-
-  async rows(sql: string): Promise<WireValue['value'][][]> {
-    const rows: WireValue['value'][][] = [];
-    await queryParts(
-      this.#connection,
-      { kind: 'querySql', database: 0, sql: encodeUtf8(sql), parameters: ParameterTuple.of([]) },
-      body => {
-        const reader = new RowsReader(body);
-        reader.columnNames();
-        for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
-        return reader.done;
-      },
-    );
-    return rows;
-  }
-
-  async dump(database: string): Promise<DumpedDatabase> {
-    const response = await this.#connection.call({ kind: 'dump', name: encodeUtf8(database) });
-    if (response.kind !== 'files') throw new DqliteError('PROTOCOL', `${response.kind} in answer to a dump`);
-    const [main, wal] = response.files;
-    return { main: main?.content ?? new Uint8Array(0), wal: wal?.content ?? new Uint8Array(0) };
+  async rows(sql: string): Promise<Value[][]> {
+    const { rows } = await this.#session.execute({ plan: this.#plans.of(sql), parameters: [] }, STORED);
+    return rows as Value[][];
   }
 
   close(): void {
-    this.#connection.close();
+    this.#session.close();
   }
 }

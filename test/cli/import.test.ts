@@ -48,6 +48,7 @@ test('import and export', async t => {
     ]) {
       await client.exec(`INSERT INTO wide VALUES (${Array.from({ length: 300 }, () => value).join(', ')})`);
     }
+    await client.exec('CREATE VIEW first AS SELECT c0 FROM wide -- and no more');
     client.close();
     const out = path.join(folder, 'wide.db');
     assert.equal((await dqliteNode(t, 'export', '-s', address, 'wide', out)).code, 0);

@@ -8,6 +8,7 @@ import { MAIN } from '../support/paths.ts';
 import { freePort } from '../support/ports.ts';
 import { serve } from '../support/serve.ts';
 import { SqlDesk } from '../support/sql-desk.ts';
+import { within } from '../support/wait.ts';
 import { temporaryDirectory, type Scope } from '../support/temporary.ts';
 import { playTranscript } from '../support/transcript.ts';
 
@@ -79,9 +80,27 @@ test('a script ends when the server does, and says so', async t => {
   );
 });
 
+test('a server that was started again is found again', async t => {
+  const directory = temporaryDirectory(t);
+  const address = `127.0.0.1:${await freePort()}`;
+  const first = await serve(t, { directory, id: ID, address });
+  const shell = new Child(t, process.execPath, [MAIN, 'sql', '-s', address, 'x.db']);
+  shell.process.stdin.write('CREATE TABLE t (a); SELECT 1;\n');
+  await shell.line(/^1$/, 10_000);
+  await first.kill();
+  const second = await serve(t, { directory, id: ID, address });
+  shell.process.stdin.end('INSERT INTO t VALUES (2); SELECT a FROM t;\n');
+  assert.deepEqual(await shell.end(10_000), { code: 0, signal: null });
+  assert.equal(shell.stdout, '1\n2\n');
+  assert.equal(shell.stderr, `(connected again, to ${address})\n`);
+  await second.stop();
+});
+
 test('without a leader it ends with 1 and every answer, with a wrong command line with 2', async t => {
   const port = await freePort();
-  const nobody = await run(t, process.execPath, [MAIN, 'sql', '-s', `127.0.0.1:${port}`, 'x.db', 'SELECT 1']);
+  const silence = run(t, process.execPath, [MAIN, 'sql', '-s', `127.0.0.1:${port}`, 'x.db', 'SELECT 1']);
+  // Who answers nothing will hardly be elected soon.
+  const nobody = await within(silence, 'nobody answers: no wait for an election', 5000);
   assert.equal(nobody.code, 1);
   assert.match(nobody.stderr, new RegExp(`no server leads: 127\\.0\\.0\\.1:${port}: .*ECONNREFUSED.*\\n {2}hint: `));
   const bytes = createServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n').on('error', () => {}));

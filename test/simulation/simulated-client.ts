@@ -1,10 +1,10 @@
 /** A client in a simulation: one connection to one node, with a database open. It repairs nothing. */
 
 import { ServerConnection } from '../../src/client/connection.ts';
+import { failureError } from '../../src/client/failure.ts';
 import type { Net } from '../../src/host/types.ts';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
-import { RowsReader, type WireValue } from '../../src/wire/index.ts';
-import { queryParts } from '../../src/client/leader-connection.ts';
+import { decodeResponse, encodeRequest, RowsReader, type WireValue } from '../../src/wire/index.ts';
 import { parameters, type Bound } from '../support/connection.ts';
 
 const CONNECT_MS = 5000;
@@ -59,11 +59,25 @@ export class SimulatedClient {
   async query(sql: string, ...values: readonly Bound[]): Promise<Value[][]> {
     const rows: Value[][] = [];
     const request = { kind: 'querySql', database: 0, sql: encodeUtf8(sql), parameters: parameters(values) } as const;
-    await queryParts(this.#connection, request, body => {
-      const reader = new RowsReader(body);
-      reader.columnNames();
-      for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
-      return reader.done;
+    await new Promise<void>((resolve, reject) => {
+      if (this.#connection.error !== undefined) throw this.#connection.error;
+      encodeRequest(this.#connection.writer, request);
+      this.#connection.submit({
+        message: ({ type, schema, body }) => {
+          const response = decodeResponse(type, schema, body);
+          if (response.kind === 'failure') {
+            reject(failureError(response, undefined));
+            return true;
+          }
+          if (response.kind !== 'rows') throw new Error(`${response.kind} in answer to QUERY_SQL`);
+          const reader = new RowsReader(response.body);
+          reader.columnNames();
+          for (let row = reader.row(); row !== undefined; row = reader.row()) rows.push(row.map(({ value }) => value));
+          if (reader.done) resolve();
+          return reader.done;
+        },
+        broken: reject,
+      });
     });
     return rows;
   }

@@ -433,6 +433,7 @@ export function clientSuite(name: string, start: () => Promise<SuiteServer>, can
     assert.deepEqual(await values(client), [1, 3]);
     await rejects(client.sql`SELECT * FROM mine`, { code: 'SQLITE' });
     assert.deepEqual(await client.sql`PRAGMA foreign_keys = 1`, []);
+    for await (const row of client.sql`PRAGMA foreign_keys = 1`) assert.fail(JSON.stringify(row));
     assert.deepEqual(await client.sql`PRAGMA foreign_keys`, [{ foreign_keys: 1 }]);
   });
 
