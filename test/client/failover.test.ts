@@ -57,30 +57,6 @@ test('servers that are down, hang or know nothing do not matter if one leads', a
   assert.deepEqual(await db.sql`SELECT 1 AS x`, [{ x: 1 }]);
 });
 
-test('servers that name one after the other are followed to the tenth, not for ever', async t => {
-  const chain = await servers(t, 12);
-  for (const [i, server] of chain.entries()) server.leader = chain[i + 1]?.address ?? server.address;
-  const [first, second] = chain;
-  const last = chain.at(-1);
-  const options = { database: 'x', acquireTimeoutMs: 100 };
-  await rejects(connect({ servers: [first!.address], ...options }), { code: 'NO_LEADER' });
-  assert.equal(last!.requests.length, 0);
-  const db = await client(t, [second!]);
-  assert.equal(db.server, last!.address);
-});
-
-test('of a million members that a server names not all are asked', async t => {
-  const [server] = (await servers(t, 1)) as [FakeServer];
-  server.members = Array.from({ length: 1000 }, (_, i) => `127.0.0.1:${i + 1}`);
-  const db = await client(t, [server], { acquireTimeoutMs: 100 });
-  await until(() => server.requests.some(({ kind }) => kind === 'cluster'), 'members named', DEADLINE_MS);
-  await db.exec('INSERT INTO t VALUES (1)');
-  server.leader = '';
-  server.hangUp();
-  const error = await rejects(db.query('SELECT 1'), { code: 'NO_LEADER' });
-  assert.ok(error.message.split(';').length <= 101);
-});
-
 test('a server that answers OPEN with something else has not opened anything', async t => {
   const [server] = (await servers(t, 1)) as [FakeServer];
   server.react = ({ kind }) => (kind === 'open' ? { kind: 'empty' } : 'default');
