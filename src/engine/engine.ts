@@ -37,11 +37,17 @@ export interface Replicator {
   /** Whether `propose` may be called. */
   readonly canPropose: boolean;
   /** Appends commands to the log of the leader. Gives the index of the first. */
-  propose(commands: readonly Uint8Array[]): number;
+  propose(commands: readonly Command[]): number;
   /** Whether this node is known to lead at this moment. */
   hasLease(): boolean;
   /** Calls back, perhaps at once, with whether this node led at some time after the call. */
   confirmLeadership(confirmed: (leads: boolean) => void): void;
+}
+
+export interface Command {
+  readonly data: Uint8Array;
+  /** It makes a database smaller. */
+  readonly shrinks: boolean;
 }
 
 interface Executed {
@@ -328,7 +334,7 @@ export class Engine implements DatabaseOwner {
       for (const database of [...this.#dirty]) database.closeGroup();
     });
     this.#sealing = false;
-    const commands: Uint8Array[] = [];
+    const commands: Command[] = [];
     const proposed: Database[] = [];
     const later: Database[] = [];
     let bytes = 0;
@@ -342,7 +348,7 @@ export class Engine implements DatabaseOwner {
       const { batch, size } = database.sealNext();
       const data = this.#buffers.take(size);
       database.encode(batch, data);
-      commands.push(data);
+      commands.push({ data, shrinks: batch.shrinks });
       proposed.push(database);
       bytes += size;
       if (database.hasBatch || database.hasGroup) later.push(database);
@@ -358,27 +364,27 @@ export class Engine implements DatabaseOwner {
     this.#lastBatchBytes = bytes;
     const first = replicator.propose(commands);
     for (const [position, database] of proposed.entries()) {
-      this.#executed.push({ index: first + position, database, data: commands[position]! });
+      this.#executed.push({ index: first + position, database, data: commands[position]!.data });
     }
   }
 
   /**
-   * Applies a committed command. Own proposals of this leadership are executed already and need no data.
-   * Throws DecodeError for a command that this program does not know.
+   * Applies a committed command. Own proposals of this leadership are executed already and need no data. Says whether
+   * one from elsewhere made a database smaller. Throws DecodeError for a command that this program does not know.
    */
-  apply(index: number, data: Uint8Array | undefined): void {
+  apply(index: number, data: Uint8Array | undefined): boolean {
     const own = this.#executed.peek();
     if (own?.index === index) {
       this.#executed.shift();
       own.database.committed();
       this.#scheduleRecycling(own.database);
       this.left(own.database);
-      return;
+      return false;
     }
     assert(own === undefined, `entry ${index} is committed before own entry ${own?.index}`);
     assert(data !== undefined, `entry ${index} has no data`);
     const command = decodeCommand(data);
-    if (command.kind === 'frames') this.#database(bytesKey(command.name)).apply(command);
+    return command.kind === 'frames' && this.#database(bytesKey(command.name)).apply(command);
   }
 
   /** Takes the memory of an entry back that the log does not need any more. */

@@ -19,6 +19,7 @@ import {
   FACT_MAY_WRITE,
   InstanceBroken,
   LOCK_SHARED,
+  SHRINKING_REFUSED,
   SQLITE_BUSY_SNAPSHOT,
   SQLITE_CONSTRAINT,
   SQLITE_DONE,
@@ -694,6 +695,7 @@ export class Execution implements Waiter, StreamOwner, GroupMember {
       throw new SqliteError(SQLITE_ERROR, message);
     }
     if (session.transactionWrites > 0) throw onlyStatement();
+    if (!session.database.store.mayShrink) throw new SqliteError(SQLITE_ERROR, SHRINKING_REFUSED);
     session.deleteOnCommit = true;
     if (this.#goesOn(tail)) return 'next';
     this.#answerWithoutRows(false);

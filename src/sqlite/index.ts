@@ -6,5 +6,5 @@ export { Heap } from './heap.ts';
 export { Sqlite, type SqliteLimits } from './sqlite.ts';
 export { Statement } from './statement.ts';
 export type { MainFile, View } from './main-file.ts';
-export type { CallbackName, Environment } from './vfs.ts';
+export { SHRINKING_REFUSED, type CallbackName, type Environment } from './vfs.ts';
 export { instantiate, type Exports, type Pointer, type SqliteModule } from './wasm.ts';

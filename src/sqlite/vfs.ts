@@ -78,6 +78,11 @@ const SHORT_READ = 32;
 /** Milliseconds from the start of the Julian calendar, SQLite's time zero, to 1970. */
 const JULIAN_EPOCH_MS = 210_866_760_000_000;
 
+/** Why a database must not become smaller (design rule 14). */
+export const SHRINKING_REFUSED: string =
+  'a member of the cluster runs a dqlite version that cannot shrink databases (VACUUM, auto_vacuum), ' +
+  'or was not heard of since this node leads';
+
 export class Vfs {
   readonly #heap: Heap;
   readonly #environment: Environment;
@@ -307,10 +312,7 @@ export class Vfs {
     const defect = headerDefect(heap, source);
     if (defect !== undefined) return `${defect}: this statement would make the database unreadable`;
     if (!file.store.mayShrink && sizeField(heap, source) < file.store.sizeAt(file.version)) {
-      return (
-        'a member of the cluster runs a dqlite version that cannot shrink databases (VACUUM, auto_vacuum), ' +
-        'or was not heard of since this node leads'
-      );
+      return SHRINKING_REFUSED;
     }
     return undefined;
   }
