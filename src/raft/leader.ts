@@ -9,7 +9,7 @@
  * 4. From the request for a transfer until it has failed, nothing is appended.
  */
 
-import { encodeConfiguration, findServer } from './configuration.ts';
+import { encodeConfiguration, findServer, type Server } from './configuration.ts';
 import type { Core } from './core.ts';
 import { changedConfiguration, changeError } from './membership.ts';
 import type { AppendEntriesResult, ReadProbeResult } from './messages.ts';
@@ -19,7 +19,7 @@ import { majorityOf, reachedByMajority } from './quorum.ts';
 import { Reads } from './reads.ts';
 import { Replicator } from './replicator.ts';
 import type { Transitions } from './roles.ts';
-import type { Change, Entry, EntryType, Index, Peer, RaftErrorCode, RequestId, ServerId } from './types.ts';
+import type { Change, Entry, Index, Peer, ProposedEntry, RaftErrorCode, RequestId, ServerId } from './types.ts';
 
 interface Requested {
   readonly request: RequestId;
@@ -51,12 +51,12 @@ export class Leader {
   #promotion: Promotion | undefined = undefined;
   #transfer: Transfer | undefined = undefined;
 
-  constructor(core: Core, transitions: Transitions, lastProbe: number) {
+  constructor(core: Core, transitions: Transitions) {
     this.#core = core;
     this.#transitions = transitions;
     this.firstIndex = core.log.lastIndex + 1;
     this.#replicator = new Replicator(core, this.firstIndex);
-    this.reads = new Reads(lastProbe, core.settings.leases);
+    this.reads = new Reads(core.term, core.settings.leases);
     this.#quorumCheckMs = core.nowMs;
     this.#syncProgress();
   }
@@ -99,8 +99,11 @@ export class Leader {
     return oldest;
   }
 
-  propose(entries: readonly { readonly type: EntryType; readonly data: Uint8Array }[]): void {
-    if (this.canPropose && entries.length > 0) this.#append(entries);
+  propose(entries: readonly ProposedEntry[]): void {
+    if (!this.canPropose || entries.length === 0) return;
+    const last = entries.findLastIndex(({ shrinks }) => shrinks === true);
+    if (last !== -1) this.#core.shrunkIndex = this.#core.log.lastIndex + 1 + last;
+    this.#append(entries);
   }
 
   tick(): void {
@@ -115,6 +118,8 @@ export class Leader {
     if (transfer !== undefined && core.nowMs - transfer.startMs >= electionTimeoutMs) {
       this.#transfer = undefined;
       core.finish(transfer.request, 'noConnection');
+      // Who has caught up meanwhile says nothing new any more.
+      if (this.#promotion !== undefined) this.#considerPromotion(this.#progress.get(this.#promotion.server));
     }
   }
 
@@ -194,7 +199,19 @@ export class Leader {
     const { isOnlyVoter, isVoter } = core.configurations;
     // The only voter cannot have been deposed.
     if (isOnlyVoter) return true;
+    if (!this.#areVotersOurs) return false;
     return this.reads.hasLease(this.#otherVoters(), isVoter, nowMs, core.settings.electionTimeoutMs);
+  }
+
+  /**
+   * C's candidates keep a former leader's leave to disrupt from term to term, so that promises to a later one do not
+   * count for them: a lease wants that nobody who may be elected is one. A removal counts when it is committed.
+   */
+  get #areVotersOurs(): boolean {
+    const { current, committed, isChanging } = this.#core.configurations;
+    const isOurs = ({ id, role }: Server): boolean =>
+      role !== 'voter' || id === this.#core.id || this.#progress.get(id)?.electionTimeoutMs !== undefined;
+    return current.servers.every(isOurs) && (!isChanging || committed.servers.every(isOurs));
   }
 
   change(request: RequestId, change: Change): void {
@@ -253,7 +270,7 @@ export class Leader {
     }
   }
 
-  #append(proposed: readonly { readonly type: EntryType; readonly data: Uint8Array }[]): void {
+  #append(proposed: readonly ProposedEntry[]): void {
     const core = this.#core;
     core.append(proposed.map(({ type, data }) => ({ term: core.term, type, data })));
     // The others write at the same time as this node (dissertation, section 10.2.1).
@@ -362,10 +379,10 @@ export class Leader {
     return id === core.id || this.#progress.get(id)?.match === core.log.lastIndex;
   }
 
-  #considerPromotion(progress: Progress): void {
+  #considerPromotion(progress: Progress | undefined): void {
     const core = this.#core;
     const promotion = this.#promotion;
-    if (promotion?.server !== progress.peer.id || !this.canPropose) return;
+    if (progress === undefined || promotion?.server !== progress.peer.id || !this.canPropose) return;
     if (!promotion.progress(progress.match, core.log.lastIndex, core.nowMs)) return;
     this.#promotion = undefined;
     this.#appendChange(promotion.request, { kind: 'assign', id: promotion.server, role: 'voter' });

@@ -34,8 +34,6 @@ export class Raft {
     becomeFollower: (term, leader) => this.#becomeFollower(term, leader),
     becomeLeader: () => this.#becomeLeader(),
   };
-  /** Read probes are numbered through all leaderships of this process. */
-  #lastProbe = 0;
 
   constructor(options: RaftOptions, state: LoadedState) {
     this.#core = new Core(options, state);
@@ -209,6 +207,9 @@ export class Raft {
       case 'entriesRead':
         this.#leader?.entriesRead(input.peer, input.firstIndex, input.entries);
         break;
+      case 'shrunk':
+        core.shrunkIndex = Math.max(core.shrunkIndex, input.index);
+        break;
       case 'snapshotTaken':
         core.snapshot = input.snapshot;
         core.log.compact(input.firstIndex);
@@ -303,10 +304,7 @@ export class Raft {
     const core = this.#core;
     if (term > core.term) core.setTerm(term, undefined);
     const ended = this.#leader;
-    if (ended !== undefined) {
-      this.#leader = undefined;
-      this.#lastProbe = ended.reads.lastNumber;
-    }
+    this.#leader = undefined;
     this.#follower.reset();
     this.#election.resetTimer();
     core.setRole('follower');
@@ -319,7 +317,7 @@ export class Raft {
     assert(this.#leader === undefined && !core.storeFailed, 'a leader is elected once, and can write');
     core.setRole('leader');
     core.setLeader(core.self);
-    this.#leader = new Leader(core, this.#transitions, this.#lastProbe);
+    this.#leader = new Leader(core, this.#transitions);
     this.#leader.appendBarrier();
   }
 }
