@@ -428,8 +428,10 @@ export class Replica implements Replicator {
     const isAlone = this.#raft.isOnlyVoter;
     if (mayPass(error)) {
       const isFull = error.code === 'ENOSPC';
-      const what = isFull ? 'the disk is full' : 'too many files and connections are open';
-      logger.error({ error: messageOf(error) }, `${what}: writes are refused until there is space`);
+      const message = isFull
+        ? 'the disk is full: writes are refused until there is space'
+        : 'too many files and connections are open: writes are refused until there are fewer';
+      logger.error({ error: messageOf(error) }, message);
       const refusal = isFull ? diskFull : tooManyFiles;
       if (isAlone) this.#engine.writeFailed(this.#log.isRepaired ? refusal : doubtful);
       this.#step({ kind: 'storeFailed' });
