@@ -2,8 +2,10 @@
  * Elections (Raft paper, section 5.2; dissertation, sections 4.2.3 and 9.6; raft and disk spec section 6.3).
  *
  * A candidate first asks whether it would be elected, changing nothing, and every time that its patience ends it asks
- * again (design rule 21). Who has a leader refuses, and so does who has just started: it may have promised its leader
- * to refuse before, itself like anybody else (design rule 4). Only an election that the leader asked for itself overrides that.
+ * again (design rule 21). Who has a leader refuses, and who heard of one refuses for an election timeout, whatever it
+ * learns meanwhile: that leader's lease may count on it (design rule 4). Who has just started does not know what it
+ * promised before, and refuses for as long, itself like anybody else. Only an election that the leader asked for itself
+ * overrides that.
  */
 
 import { SeededRandom } from '../lib/random.ts';
@@ -11,7 +13,14 @@ import type { Core } from './core.ts';
 import type { RequestVote, RequestVoteResult, TimeoutNow } from './messages.ts';
 import { majorityOf } from './quorum.ts';
 import type { Transitions } from './roles.ts';
-import type { Peer, ServerId } from './types.ts';
+import type { Peer, ServerId, Term } from './types.ts';
+
+/** Whoever was heard of as leader last, and when. */
+interface Followed {
+  readonly leader: ServerId;
+  readonly term: Term;
+  readonly atMs: number;
+}
 
 export class Election {
   readonly #core: Core;
@@ -22,6 +31,7 @@ export class Election {
   #timeoutMs = 0;
   #heardMs = 0;
   #refuseUntilMs = -Infinity;
+  #followed: Followed | undefined = undefined;
   /** The leader asked this node to take over before what came ahead of that was durable, as C leaders do. */
   #asked: { readonly from: Peer; readonly message: TimeoutNow } | undefined = undefined;
   /** A snapshot takes the place of the log. */
@@ -44,8 +54,9 @@ export class Election {
     // led, even if the configuration names only this node now, and two leaders of one term must not be.
     if (configurations.currentIndex <= 1 && core.term <= 1) this.#transitions.becomeLeader();
     // If the change that left it alone is not known to be committed, the leader that it takes the vote from may lead
-    // still, with a lease that this node gave: that binds its own vote too. Who saw it committed has stepped down.
-    else if (configurations.isChanging && core.settings.leases) this.#timeoutMs = core.settings.electionTimeoutMs;
+    // still, with a lease that this node gave: that binds its own vote too. Who saw it committed has stepped down, and
+    // who voted for itself has waited before, and given no lease since.
+    else if (configurations.isChanging && core.votedFor !== core.id) this.#timeoutMs = core.settings.electionTimeoutMs;
     else this.#vote(false);
   }
 
@@ -56,7 +67,13 @@ export class Election {
     this.restartTimer();
   }
 
-  /** The leader was heard of, or a vote was given away. */
+  /** A message of the current term's leader came. */
+  heardOf(leader: ServerId): void {
+    this.#followed = { leader, term: this.#core.term, atMs: this.#core.nowMs };
+    this.restartTimer();
+  }
+
+  /** The leader is alive, or a vote was given away. */
   restartTimer(): void {
     this.#heardMs = this.#core.nowMs;
   }
@@ -69,11 +86,10 @@ export class Election {
   tick(): void {
     const core = this.#core;
     if (core.role === 'leader' || core.nowMs - this.#heardMs < this.#timeoutMs) return;
-    if (this.isInstalling || !core.isSettled) {
-      this.resetTimer();
-    } else if (core.configurations.mayLead) {
+    if (core.configurations.mayLead && core.isSettled && !this.isInstalling) {
       this.#askFirst();
     } else {
+      // It does not stand itself, but may be needed to elect another.
       this.resetTimer();
       core.setLeader(undefined);
     }
@@ -152,12 +168,7 @@ export class Election {
 
   #decide(message: RequestVote): boolean {
     const core = this.#core;
-    if (!message.disruptLeader) {
-      // Whom we follow does not lead any more if it asks for a later term itself.
-      const leaderAsks = core.leader?.id === message.candidate && message.term > core.term;
-      if (core.role === 'leader' || (core.leader !== undefined && !leaderAsks)) return false;
-      if (core.nowMs < this.#refuseUntilMs) return false;
-    }
+    if (!message.disruptLeader && this.#hasLeader(message)) return false;
     if (!message.preVote && message.term > core.term) this.#transitions.becomeFollower(message.term, undefined);
     // Who counts is the candidate's business: a server that was just promoted may not know it yet, and without its vote
     // nobody might ever be elected (dissertation, section 4.1). C refuses here.
@@ -165,6 +176,16 @@ export class Election {
     if (!message.preVote && core.votedFor !== undefined && core.votedFor !== message.candidate) return false;
     const { lastTerm, lastIndex } = core.log;
     return message.lastTerm > lastTerm || (message.lastTerm === lastTerm && message.lastIndex >= lastIndex);
+  }
+
+  /** Whether there may be a leader that the candidate, without its leave, must not take the place of. */
+  #hasLeader({ candidate, term }: RequestVote): boolean {
+    const { role, leader, nowMs, settings } = this.#core;
+    if (role === 'leader' || nowMs < this.#refuseUntilMs) return true;
+    const followed = this.#followed;
+    // Whom we followed does not lead any more if it asks for a later term itself.
+    if (followed === undefined || (followed.leader === candidate && term > followed.term)) return false;
+    return leader !== undefined || nowMs - followed.atMs < settings.electionTimeoutMs;
   }
 
   answered(from: Peer, message: RequestVoteResult): void {

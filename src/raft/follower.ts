@@ -179,7 +179,7 @@ export class Follower {
     }
     if (term > core.term || core.role !== 'follower') this.#transitions.becomeFollower(term, from);
     core.setLeader(from);
-    this.#election.restartTimer();
+    this.#election.heardOf(from.id);
     return true;
   }
 

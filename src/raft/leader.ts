@@ -9,7 +9,7 @@
  * 4. From the request for a transfer until it has failed, nothing is appended.
  */
 
-import { encodeConfiguration, findServer } from './configuration.ts';
+import { encodeConfiguration, findServer, type Server } from './configuration.ts';
 import type { Core } from './core.ts';
 import { changedConfiguration, changeError } from './membership.ts';
 import type { AppendEntriesResult, ReadProbeResult } from './messages.ts';
@@ -51,12 +51,12 @@ export class Leader {
   #promotion: Promotion | undefined = undefined;
   #transfer: Transfer | undefined = undefined;
 
-  constructor(core: Core, transitions: Transitions, lastProbe: number) {
+  constructor(core: Core, transitions: Transitions) {
     this.#core = core;
     this.#transitions = transitions;
     this.firstIndex = core.log.lastIndex + 1;
     this.#replicator = new Replicator(core, this.firstIndex);
-    this.reads = new Reads(lastProbe, core.settings.leases);
+    this.reads = new Reads(core.term, core.settings.leases);
     this.#quorumCheckMs = core.nowMs;
     this.#syncProgress();
   }
@@ -194,7 +194,19 @@ export class Leader {
     const { isOnlyVoter, isVoter } = core.configurations;
     // The only voter cannot have been deposed.
     if (isOnlyVoter) return true;
+    if (!this.#areVotersOurs) return false;
     return this.reads.hasLease(this.#otherVoters(), isVoter, nowMs, core.settings.electionTimeoutMs);
+  }
+
+  /**
+   * C's candidates keep a former leader's leave to disrupt from term to term, so that promises to a later one do not
+   * count for them: a lease wants that nobody who may be elected is one. A removal counts when it is committed.
+   */
+  get #areVotersOurs(): boolean {
+    const { current, committed, isChanging } = this.#core.configurations;
+    const isOurs = ({ id, role }: Server): boolean =>
+      role !== 'voter' || id === this.#core.id || this.#progress.get(id)?.electionTimeoutMs !== undefined;
+    return current.servers.every(isOurs) && (!isChanging || committed.servers.every(isOurs));
   }
 
   change(request: RequestId, change: Change): void {

@@ -1,11 +1,11 @@
 /** One core alone, fed by hand: what the others would say is given as messages. */
 
-import { encodeConfiguration } from './configuration.ts';
+import { encodeConfiguration, type Configuration } from './configuration.ts';
 import type { AppendEntries, InstallSnapshot, Message } from './messages.ts';
 import type { LoadedState, RaftOptions } from './options.ts';
 import { RaftLog } from './raft-log.ts';
 import { Raft } from './raft.ts';
-import type { Entry, Input, Output, Peer, ServerId, Term } from './types.ts';
+import type { Entry, Index, Input, Output, Peer, RaftRole, ServerId, Term } from './types.ts';
 
 type Plain = Exclude<Message, InstallSnapshot>;
 
@@ -22,32 +22,36 @@ export interface SingleOptions {
   /** Terms of the entries after the first, which is a configuration of term 1. */
   readonly terms?: readonly Term[];
   readonly voters?: number;
+  /** A later configuration in the log, which may not be committed. */
+  readonly uncommitted?: { readonly index: Index; readonly voters: number };
   readonly settings?: Partial<RaftOptions>;
 }
 
 /** Node 1 of a cluster, started so long ago that it may vote. */
 export class Single {
   readonly raft: Raft;
+  /** What it was after the start. */
+  readonly startRole: RaftRole;
   nowMs = 0;
 
-  constructor({ term = 1, votedFor, terms = [], voters = 3, settings = {} }: SingleOptions = {}) {
+  constructor({ term = 1, votedFor, terms = [], voters = 3, uncommitted, settings = {} }: SingleOptions = {}) {
     const log = new RaftLog(0, 0);
     for (const one of [1, ...terms]) log.appendStored(one);
-    const servers = Array.from({ length: voters }, (_, i) => ({ ...peer(i + 1), role: 'voter' as const }));
     const state: LoadedState = {
       term,
       votedFor,
       snapshotIndex: 0,
       snapshotTerm: 0,
       log,
-      committedConfiguration: { servers },
+      committedConfiguration: configurationOf(voters),
       committedConfigurationIndex: 1,
-      uncommittedConfiguration: undefined,
-      uncommittedConfigurationIndex: 0,
+      uncommittedConfiguration: uncommitted === undefined ? undefined : configurationOf(uncommitted.voters),
+      uncommittedConfigurationIndex: uncommitted?.index ?? 0,
     };
     const timing = { heartbeatMs: HEARTBEAT_MS, electionTimeoutMs: ELECTION_TIMEOUT_MS };
     this.raft = new Raft({ ...peer(1), ...timing, leases: true, ...settings }, state);
     this.step({ kind: 'start' });
+    this.startRole = this.raft.role;
     this.nowMs += ELECTION_TIMEOUT_MS;
     // A late tick, which changes nothing.
     this.step({ kind: 'tick' });
@@ -75,13 +79,19 @@ export class Single {
     return [];
   }
 
-  /** Elected with the vote of node 2; the barrier is not stored yet. Gives the outputs of the election's last step. */
+  /** Elected with the votes of nodes 2 and on; the barrier is not stored yet. Gives the outputs of the last step. */
   lead(): Output[] {
     this.tickUntilOutput();
-    const { term } = this.raft;
-    this.receive(2, { kind: 'requestVoteResult', term: term + 1, granted: true, preVote: true });
-    this.step({ kind: 'termStored' });
-    return this.receive(2, { kind: 'requestVoteResult', term: term + 1, granted: true, preVote: false });
+    const { term, configuration } = this.raft;
+    const others = Math.floor(configuration.servers.length / 2);
+    let outputs: Output[] = [];
+    for (const preVote of [true, false]) {
+      for (let from = 2; from < 2 + others; from++) {
+        outputs = this.receive(from, { kind: 'requestVoteResult', term: term + 1, granted: true, preVote });
+      }
+      if (preVote) this.step({ kind: 'termStored' });
+    }
+    return outputs;
   }
 
   /** Node `from` has everything up to `lastIndex`. */
@@ -116,6 +126,9 @@ export function append(
 }
 
 export function change(term: Term, voters: number): Entry {
-  const servers = Array.from({ length: voters }, (_, i) => ({ ...peer(i + 1), role: 'voter' as const }));
-  return { term, type: 'change', data: encodeConfiguration({ servers }) };
+  return { term, type: 'change', data: encodeConfiguration(configurationOf(voters)) };
+}
+
+function configurationOf(voters: number): Configuration {
+  return { servers: Array.from({ length: voters }, (_, i) => ({ ...peer(i + 1), role: 'voter' })) };
 }

@@ -34,8 +34,6 @@ export class Raft {
     becomeFollower: (term, leader) => this.#becomeFollower(term, leader),
     becomeLeader: () => this.#becomeLeader(),
   };
-  /** Read probes are numbered through all leaderships of this process. */
-  #lastProbe = 0;
 
   constructor(options: RaftOptions, state: LoadedState) {
     this.#core = new Core(options, state);
@@ -303,10 +301,7 @@ export class Raft {
     const core = this.#core;
     if (term > core.term) core.setTerm(term, undefined);
     const ended = this.#leader;
-    if (ended !== undefined) {
-      this.#leader = undefined;
-      this.#lastProbe = ended.reads.lastNumber;
-    }
+    this.#leader = undefined;
     this.#follower.reset();
     this.#election.resetTimer();
     core.setRole('follower');
@@ -319,7 +314,7 @@ export class Raft {
     assert(this.#leader === undefined && !core.storeFailed, 'a leader is elected once, and can write');
     core.setRole('leader');
     core.setLeader(core.self);
-    this.#leader = new Leader(core, this.#transitions, this.#lastProbe);
+    this.#leader = new Leader(core, this.#transitions);
     this.#leader.appendBarrier();
   }
 }

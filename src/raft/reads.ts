@@ -5,13 +5,13 @@
  * no round is needed.
  *
  * Lease: voter V, one of ours with the same election timeout, answered the probe that was sent at S. It heard of its
- * leader at S or later, so until S + election timeout it refuses every vote that the leader did not ask for itself.
- * Clocks may run apart by a fifth.
+ * leader at S or later, so until S + election timeout it refuses every vote that the leader did not ask for itself,
+ * also after a restart. Clocks may run apart by a fifth. While a voter may be one of C's there are no leases.
  */
 
 import { Queue } from '../lib/queue.ts';
 import { majorityOf, reachedByMajority } from './quorum.ts';
-import type { RequestId } from './types.ts';
+import type { RequestId, Term } from './types.ts';
 
 /** A voter as reads see it; the leader itself has answered everything. */
 export interface ReadVoter {
@@ -31,6 +31,9 @@ const MAX_ROUNDS = 4;
 /** With those that repeat lost ones. */
 const MAX_REPEATED_ROUNDS = 16;
 const LEASE_PART = 0.8;
+/** Of a number: what tells terms apart, and the probes of one. Together they are safe integers. */
+const TERMS = 2 ** 20;
+const PROBES_PER_TERM = 2 ** 32;
 
 export class Reads {
   readonly #rounds = new Queue<Round>();
@@ -41,14 +44,10 @@ export class Reads {
   #lastReadMs = -Infinity;
   #isLeasing: boolean;
 
-  /** `lastNumber`: numbers of earlier leaderships are not used again. */
-  constructor(lastNumber: number, isLeasing: boolean) {
-    this.#lastNumber = lastNumber;
+  constructor(term: Term, isLeasing: boolean) {
+    // A voter may meet a probe of an earlier term, of this process or the one before, in the current one.
+    this.#lastNumber = (term % TERMS) * PROBES_PER_TERM;
     this.#isLeasing = isLeasing;
-  }
-
-  get lastNumber(): number {
-    return this.#lastNumber;
   }
 
   /** Somebody was asked to take over: from now on votes are not refused for this leader's sake. */

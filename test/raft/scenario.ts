@@ -39,6 +39,8 @@ import { Disk, type Write } from './disk.ts';
 const HEARTBEAT_MS = 100;
 /** The election timeout. */
 const VOTES_AFTER_MS = 1000;
+/** What is above in a probe's number says in which term it was sent. */
+const PROBES_PER_TERM = 2 ** 32;
 
 interface Actor {
   readonly id: ServerId;
@@ -346,9 +348,9 @@ function words(message: Message): string {
         ? `rejects ${message.rejected}, try ${message.lastIndex}: term ${message.term}`
         : `has ${message.lastIndex}: term ${message.term}`;
     case 'readProbe':
-      return `still following? ${message.number}: term ${message.term}`;
+      return `still following? ${message.number % PROBES_PER_TERM}: term ${message.term}`;
     case 'readProbeResult':
-      return `following ${message.number}: term ${message.term}`;
+      return `following ${message.number % PROBES_PER_TERM}: term ${message.term}`;
     case 'installSnapshot':
       return snapshotWords(message);
     case 'timeoutNow':
