@@ -115,6 +115,8 @@ export class Leader {
     if (transfer !== undefined && core.nowMs - transfer.startMs >= electionTimeoutMs) {
       this.#transfer = undefined;
       core.finish(transfer.request, 'noConnection');
+      // Who has caught up meanwhile says nothing new any more.
+      if (this.#promotion !== undefined) this.#considerPromotion(this.#progress.get(this.#promotion.server));
     }
   }
 
@@ -374,10 +376,10 @@ export class Leader {
     return id === core.id || this.#progress.get(id)?.match === core.log.lastIndex;
   }
 
-  #considerPromotion(progress: Progress): void {
+  #considerPromotion(progress: Progress | undefined): void {
     const core = this.#core;
     const promotion = this.#promotion;
-    if (promotion?.server !== progress.peer.id || !this.canPropose) return;
+    if (progress === undefined || promotion?.server !== progress.peer.id || !this.canPropose) return;
     if (!promotion.progress(progress.match, core.log.lastIndex, core.nowMs)) return;
     this.#promotion = undefined;
     this.#appendChange(promotion.request, { kind: 'assign', id: promotion.server, role: 'voter' });

@@ -10,6 +10,8 @@ export interface ChaosResult {
   readonly digest: number;
   readonly committed: number;
   readonly reads: number;
+  /** Those of them that were answered because of a lease. */
+  readonly leaseReads: number;
   readonly terms: number;
   /** Steps of cores, membership changes and transfers that succeeded. */
   readonly events: number;
@@ -24,14 +26,18 @@ export interface ChaosOptions {
 
 /** Throws SafetyError, AssertionError, or what else shows that something is wrong. */
 export function chaos({ seed, durationMs = 6000, mutation }: ChaosOptions): ChaosResult {
-  const likeC = seed % 3 === 0 ? [1, 3] : [];
-  const cluster = new Cluster({ seed, voters: 1 + (seed % 5), likeC, mutation });
+  const isMixed = seed % 3 === 0;
+  // Where little happens there is time for what takes several steps: every second run.
+  const isCalm = seed % 2 === 1;
+  const voters = isCalm ? 2 + (Math.floor(seed / 2) % 4) : 1 + (seed % 5);
+  const cluster = new Cluster({ seed, voters, ...(isMixed ? { likeC: [1, 3] } : {}), mutation });
   const { random } = cluster;
   const endMs = cluster.nowMs + durationMs;
   while (cluster.nowMs < endMs) {
     cluster.run(5 + random.below(30));
-    disturb(cluster);
-    for (let i = random.below(4); i > 0; i--) work(cluster);
+    if (!isCalm) disturb(cluster);
+    else if (random.chance(0.04)) interrupt(cluster);
+    for (let i = random.below(4); i > 0; i--) work(cluster, isCalm);
   }
   cluster.heal();
   recover(cluster, seed);
@@ -40,6 +46,7 @@ export function chaos({ seed, durationMs = 6000, mutation }: ChaosOptions): Chao
     digest: cluster.digest.value,
     committed: checker.committed,
     reads: checker.reads,
+    leaseReads: cluster.leaseReads,
     terms: checker.terms,
     events: cluster.events,
     finished: cluster.finished.filter(({ error }) => error === undefined).length,
@@ -61,7 +68,59 @@ function disturb(cluster: Cluster): void {
   else if (dice < 27) cluster.snapshot(node);
   else if (dice === 28) node.isFull = true;
   else if (dice === 29) cluster.freeDisk(node);
+  else if (dice === 30 && cluster.isMixed) cluster.exchange(node);
   else if (dice < 28 && cluster.leader !== undefined) cluster.isolate(cluster.leader);
+}
+
+/** What may happen to a cluster that is well otherwise. */
+function interrupt(cluster: Cluster): void {
+  const { random, leader } = cluster;
+  const node = random.pick(cluster.nodes);
+  const dice = random.below(100);
+  if (dice < 30) ambush(cluster);
+  else if (dice < 40) cluster.reconnect();
+  else if (dice < 50 && leader !== undefined) cluster.isolate(leader);
+  else if (dice < 60) cluster.silence(leader !== undefined && random.chance(0.5) ? leader : node);
+  else if (dice < 65) cluster.partition();
+  else if (dice < 75 && leader !== undefined) cluster.transfer(leader, random.pick(cluster.nodes).id);
+  else if (dice < 80 && cluster.isMixed) cluster.exchange(node);
+  else if (dice < 95) {
+    cluster.crash(node);
+    cluster.start(node);
+  } else cluster.maxDelayMs = random.pick([1, 10, 60]);
+  restart(cluster);
+}
+
+/**
+ * A follower that has not heard of its leader for a while asks the others for their votes just when they cannot hear it
+ * either, or have just started, while the leader reads on.
+ */
+function ambush(cluster: Cluster): void {
+  const { random, leader } = cluster;
+  const others = cluster.running.filter(node => node !== leader);
+  if (leader === undefined || others.length < 2) return;
+  cluster.reconnect();
+  if (random.chance(0.2)) cluster.transfer(leader, random.pick(others).id);
+  cluster.isolate(random.pick(others));
+  const readUntil = (endMs: number): void => {
+    while (cluster.nowMs < endMs) {
+      cluster.run(1 + random.below(8));
+      for (const node of cluster.leaders) {
+        if (node === leader) cluster.read(node);
+        else cluster.write(node);
+      }
+    }
+  };
+  readUntil(cluster.nowMs + random.float() * 2 * ELECTION_TIMEOUT_MS);
+  cluster.isolate(leader);
+  if (random.chance(0.5)) {
+    for (const node of others) {
+      if (random.chance(0.5)) continue;
+      cluster.crash(node);
+      cluster.start(node);
+    }
+  }
+  readUntil(cluster.nowMs + 2 * ELECTION_TIMEOUT_MS);
 }
 
 function restart(cluster: Cluster): void {
@@ -69,7 +128,7 @@ function restart(cluster: Cluster): void {
   if (stopped.length > 0) cluster.start(cluster.random.pick(stopped));
 }
 
-function work(cluster: Cluster): void {
+function work(cluster: Cluster, isCalm: boolean): void {
   const { random } = cluster;
   if (cluster.leaders.length === 0) return;
   // An old leader is asked too.
@@ -77,6 +136,7 @@ function work(cluster: Cluster): void {
   const dice = random.below(100);
   if (dice < 55) cluster.write(leader);
   else if (dice < 90) cluster.read(leader);
+  else if (isCalm && random.chance(0.9)) cluster.read(leader);
   else if (dice < 97) changeMembers(cluster, leader);
   else cluster.transfer(leader, random.chance(0.5) ? 0n : random.pick(cluster.nodes).id);
 }

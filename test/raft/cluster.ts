@@ -1,7 +1,8 @@
 /**
  * A cluster of cores on a simulated network and simulated disks, all from one seed: loss, duplication, reordering,
  * partitions, crashes that lose what was not durable, slow disks, membership changes, snapshots, transfers. Some nodes
- * may answer as C dqlite does: with what is durable, compared or not, and without saying what they are.
+ * may behave as C dqlite does, now and then in the place of one of ours: they answer with what is durable, compared or
+ * not, without saying what they are, vote as soon as they run, and once asked to take over they keep the leave to disrupt.
  */
 
 import { SeededRandom } from '../../src/lib/random.ts';
@@ -29,7 +30,7 @@ export type Mutation = 'storedTooEarly' | 'readUnconfirmed';
 export interface ClusterOptions {
   readonly seed: number;
   readonly voters: number;
-  /** Nodes with these ids answer as C does. */
+  /** Nodes with these ids behave as C does. */
   readonly likeC?: readonly number[];
   readonly mutation?: Mutation | undefined;
 }
@@ -51,6 +52,8 @@ interface Process {
   readonly received: Map<Index, StoredSnapshot>;
   /** The snapshot whose data it wants. */
   receiving: InstallSnapshot | undefined;
+  /** Was asked to take over, and is a candidate since. */
+  isDisruptive: boolean;
 }
 
 export interface SimulatedNode {
@@ -58,6 +61,9 @@ export interface SimulatedNode {
   readonly peer: Peer;
   readonly disk: Disk;
   process: Process | undefined;
+  isLikeC: boolean;
+  /** Not to be started before. */
+  restMs: number;
   isSlow: boolean;
   /** Its disk takes no more entries. */
   isFull: boolean;
@@ -74,11 +80,15 @@ export class Cluster {
   duplicationRate = 0;
   maxDelayMs = 10;
   events = 0;
+  leaseReads = 0;
   readonly finished: { readonly request: RequestId; readonly error: string | undefined }[] = [];
   readonly #queue = new EventQueue();
   readonly #options: ClusterOptions;
   /** Nodes in different groups do not hear each other. */
   #groups = new Map<ServerId, number>();
+  /** Nodes that nobody hears, and that hear nobody. */
+  #mute: ServerId | undefined = undefined;
+  #deaf: ServerId | undefined = undefined;
   #lastRequest = 0;
   #lastValue = 0;
 
@@ -102,13 +112,26 @@ export class Cluster {
   addNode(): SimulatedNode {
     const id = BigInt(this.nodes.length + 1);
     const peer = { id, address: `n${id}` };
-    const node: SimulatedNode = { id, peer, disk: new Disk(), process: undefined, isSlow: false, isFull: false };
+    const node: SimulatedNode = {
+      id,
+      peer,
+      disk: new Disk(),
+      process: undefined,
+      isLikeC: this.#options.likeC?.includes(Number(id)) === true,
+      restMs: 0,
+      isSlow: false,
+      isFull: false,
+    };
     this.nodes.push(node);
     return node;
   }
 
   get running(): SimulatedNode[] {
     return this.nodes.filter(node => node.process !== undefined);
+  }
+
+  get isMixed(): boolean {
+    return this.#options.likeC !== undefined;
   }
 
   get leaders(): SimulatedNode[] {
@@ -120,14 +143,27 @@ export class Cluster {
     return this.leaders.sort((a, b) => b.process!.raft.term - a.process!.raft.term)[0];
   }
 
+  /** The other kind of process goes on with the directory. What one of ours has promised, one of C would not keep. */
+  exchange(node: SimulatedNode): void {
+    this.crash(node);
+    if (!node.isLikeC) node.restMs = this.nowMs + ELECTION_TIMEOUT_MS;
+    node.isLikeC = !node.isLikeC;
+  }
+
   start(node: SimulatedNode): void {
+    if (node.restMs > this.nowMs) {
+      this.after(node.restMs - this.nowMs, () => {
+        if (node.process === undefined) this.start(node);
+      });
+      return;
+    }
     const raft = new Raft(
       {
         ...node.peer,
         seed: this.random.uint32(),
         heartbeatMs: HEARTBEAT_MS,
         electionTimeoutMs: ELECTION_TIMEOUT_MS,
-        leases: true,
+        leases: !node.isLikeC,
         installSnapshotTimeoutMs: 1000,
         maxBatchBytes: 32,
         maxInflightBytes: 128,
@@ -149,10 +185,12 @@ export class Cluster {
       reads: new Map(),
       received: new Map(),
       receiving: undefined,
+      isDisruptive: false,
     };
     node.process = process;
     this.checker.restarted(raft);
-    this.input(node, { kind: 'start' });
+    // As if it had been there for so long that it may vote.
+    this.input(node, { kind: 'start' }, node.isLikeC ? -ELECTION_TIMEOUT_MS : 0);
     const tick = (): void => {
       if (node.process !== process) return;
       this.input(node, { kind: 'tick' });
@@ -189,8 +227,20 @@ export class Cluster {
     this.#groups = new Map(this.nodes.map(({ id }) => [id, id === node.id ? 1 : 0]));
   }
 
-  heal(): void {
+  /** One node alone, in one direction. */
+  silence(node: SimulatedNode): void {
+    if (this.random.chance(0.5)) this.#mute = node.id;
+    else this.#deaf = node.id;
+  }
+
+  reconnect(): void {
     this.#groups.clear();
+    this.#mute = undefined;
+    this.#deaf = undefined;
+  }
+
+  heal(): void {
+    this.reconnect();
     this.lossRate = 0;
     this.duplicationRate = 0;
     this.maxDelayMs = 10;
@@ -238,6 +288,7 @@ export class Cluster {
     if (raft.barrierIndex === undefined || applied < raft.barrierIndex) return;
     const before = this.checker.observed;
     if (this.#options.mutation === 'readUnconfirmed' || raft.hasLease(this.nowMs)) {
+      if (!raft.isOnlyVoter) this.leaseReads++;
       this.checker.read(node.id, applied, before);
       return;
     }
@@ -276,10 +327,12 @@ export class Cluster {
     return this.change(leader, { kind: 'assign', id, role });
   }
 
-  input(node: SimulatedNode, input: Input): void {
+  input(node: SimulatedNode, input: Input, shiftMs = 0): void {
     const { process } = node;
     if (process === undefined) return;
-    const outputs = process.raft.step(input, this.nowMs);
+    const outputs = process.raft.step(input, this.nowMs + shiftMs);
+    const isAsked = input.kind === 'received' && input.message.kind === 'timeoutNow';
+    if (isAsked || process.raft.role !== 'candidate') process.isDisruptive = process.raft.role === 'candidate';
     this.digest.value =
       (Math.imul(this.digest.value, 31) + Number(node.id) + outputs.length * 7 + process.raft.log.lastIndex) | 0;
     this.checker.stepped(process.raft);
@@ -426,19 +479,15 @@ export class Cluster {
     while (raft.releaseData(process.applied) !== undefined);
   }
 
-  #isLikeC(id: ServerId): boolean {
-    return this.#options.likeC?.includes(Number(id)) === true;
-  }
-
   #isCut(a: ServerId, b: ServerId): boolean {
-    return this.#groups.get(a) !== this.#groups.get(b);
+    return a === this.#mute || b === this.#deaf || this.#groups.get(a) !== this.#groups.get(b);
   }
 
   #send(node: SimulatedNode, to: Peer, sent: Exclude<Message, InstallSnapshot>): void {
-    const message = this.#isLikeC(node.id) ? asC(sent, node.process!.raft) : sent;
+    const message = node.isLikeC ? asC(sent, node.process!) : sent;
     const target = this.nodes.find(({ id }) => id === to.id)!;
     // C's answers do not say what they answer: there may be one for each message at most, as TCP has it.
-    const isExact = !this.#isLikeC(node.id) && !this.#isLikeC(to.id);
+    const isExact = !node.isLikeC && !target.isLikeC;
     const copies = isExact && this.random.chance(this.duplicationRate) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.#isCut(node.id, to.id) || this.random.chance(this.lossRate)) continue;
@@ -479,8 +528,10 @@ export class Cluster {
   }
 }
 
-/** What C dqlite would have answered: no features, and all that is durable. */
-function asC(message: Exclude<Message, InstallSnapshot>, raft: Raft): Exclude<Message, InstallSnapshot> {
+/** What C dqlite would have said: no features, all that is durable, and that the leader asked it if ever it did. */
+function asC(message: Exclude<Message, InstallSnapshot>, process: Process): Exclude<Message, InstallSnapshot> {
+  const { raft, isDisruptive } = process;
+  if (message.kind === 'requestVote') return { ...message, disruptLeader: isDisruptive };
   if (message.kind === 'readProbeResult') return { ...message, features: undefined };
   if (message.kind !== 'appendEntriesResult') return message;
   const lastIndex = message.rejected === 0 ? raft.storedIndex : message.lastIndex;
