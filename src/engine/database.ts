@@ -191,8 +191,11 @@ export class Database {
     }
   }
 
-  /** Publishes and commits a transaction that this node has not executed (raft and disk spec section 4.4). */
-  apply(command: FramesCommand): void {
+  /**
+   * Publishes and commits a transaction that this node has not executed (raft and disk spec section 4.4). Says whether
+   * it made the database smaller.
+   */
+  apply(command: FramesCommand): boolean {
     const { store } = this;
     assert(!this.hasUncommitted, 'an entry from elsewhere on top of uncommitted versions');
     const set = store.begin();
@@ -215,8 +218,9 @@ export class Database {
       }
     }
     set.truncate(stated ?? size);
-    store.apply(set);
+    const shrinks = store.apply(set);
     this.#committedMoved();
+    return shrinks;
   }
 
   /** Replaces everything by what a snapshot of another node holds. */

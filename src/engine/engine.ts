@@ -34,11 +34,17 @@ export interface Replicator {
   /** Whether `propose` may be called. */
   readonly canPropose: boolean;
   /** Appends commands to the log of the leader. Gives the index of the first. */
-  propose(commands: readonly Uint8Array[]): number;
+  propose(commands: readonly Command[]): number;
   /** Whether this node is known to lead at this moment. */
   hasLease(): boolean;
   /** Calls back, perhaps at once, with whether this node led at some time after the call. */
   confirmLeadership(confirmed: (leads: boolean) => void): void;
+}
+
+export interface Command {
+  readonly data: Uint8Array;
+  /** It makes a database smaller. */
+  readonly shrinks: boolean;
 }
 
 /** Own connections kept open although nothing would be lost by closing them. */
@@ -292,23 +298,24 @@ export class Engine implements DatabaseOwner {
   }
 
   /**
-   * Applies a committed command. Own proposals of this leadership are executed already and need no data.
-   * Throws DecodeError for a command that this program does not know.
+   * Applies a committed command. Own proposals of this leadership are executed already and need no data. Says whether
+   * one from elsewhere made a database smaller. Throws DecodeError for a command that this program does not know.
    */
-  apply(index: number, data: Uint8Array | undefined): void {
+  apply(index: number, data: Uint8Array | undefined): boolean {
     const own = this.#proposer.committed(index);
     if (own !== undefined) {
       own.committed();
       this.#maintenance.recycle(own);
       this.left(own);
-      return;
+      return false;
     }
     assert(data !== undefined, `entry ${index} has no data`);
     const command = decodeCommand(data);
-    if (command.kind !== 'frames') return;
+    if (command.kind !== 'frames') return false;
     const database = this.#database(bytesKey(command.name));
-    database.apply(command);
+    const shrinks = database.apply(command);
     this.left(database);
+    return shrinks;
   }
 
   /** Takes the memory of an entry back that the log does not need any more. */

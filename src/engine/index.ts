@@ -1,5 +1,5 @@
 export { Database } from './database.ts';
-export { Engine, type Replicator } from './engine.ts';
+export { Engine, type Command, type Replicator } from './engine.ts';
 export type { Answer } from './request.ts';
 export * from './failure.ts';
 export { defaultEngineOptions, type EngineOptions } from './options.ts';

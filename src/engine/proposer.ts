@@ -9,7 +9,7 @@
 import { assert } from '../lib/assert.ts';
 import { Queue } from '../lib/queue.ts';
 import type { Database } from './database.ts';
-import type { Engine, Replicator } from './engine.ts';
+import type { Command, Engine, Replicator } from './engine.ts';
 import { EntryBuffers } from './entry-buffers.ts';
 import { SLOT_BYTES, SMALL_BATCH_BYTES } from './options.ts';
 
@@ -107,7 +107,7 @@ export class Proposer {
       for (const database of [...this.#dirty]) database.closeGroup();
     });
     this.#sealing = false;
-    const commands: Uint8Array[] = [];
+    const commands: Command[] = [];
     const proposed: Database[] = [];
     const later: Database[] = [];
     let bytes = 0;
@@ -121,7 +121,7 @@ export class Proposer {
       const { batch, size } = database.sealNext();
       const data = this.#buffers.take(size);
       database.encode(batch, data);
-      commands.push(data);
+      commands.push({ data, shrinks: batch.shrinks });
       proposed.push(database);
       bytes += size;
       if (database.hasBatch || database.hasGroup) later.push(database);

@@ -7,7 +7,7 @@ import type { Clock, Connection, Logger, Timer } from '../host/types.ts';
 import { mayPass } from '../host/types.ts';
 import { assert } from '../lib/assert.ts';
 import { messageOf } from '../lib/errors.ts';
-import { SqliteError, type Engine, type Replicator } from '../engine/index.ts';
+import { SqliteError, type Command, type Engine, type Replicator } from '../engine/index.ts';
 import type { Log, ReceivedSnapshot } from '../log/index.ts';
 import type { PeerInbound, Peers, SnapshotReceiver } from '../net/index.ts';
 import { findServer } from '../raft/index.ts';
@@ -116,6 +116,8 @@ export class Replica implements Replicator {
   #requests = new Map<RequestId, Finished>();
   #lastRequest: RequestId = 0;
   #snapshotIndex: Index;
+  /** A member needs a snapshot of at least this index. */
+  #snapshotWanted: Index = 0;
   /** Bytes of entries since the last snapshot. */
   #bytesSinceSnapshot: number;
   #ticker: Timer | undefined = undefined;
@@ -162,9 +164,9 @@ export class Replica implements Replicator {
     return this.#raft.canPropose && !this.#stopped;
   }
 
-  propose(commands: readonly Uint8Array[]): Index {
+  propose(commands: readonly Command[]): Index {
     const first = this.#raft.log.lastIndex + 1;
-    this.#step({ kind: 'propose', entries: commands.map(data => ({ type: 'command', data })) });
+    this.#step({ kind: 'propose', entries: commands.map(command => ({ type: 'command', ...command })) });
     assert(this.#raft.log.lastIndex === first + commands.length - 1, 'a proposal was refused');
     return first;
   }
@@ -182,6 +184,8 @@ export class Replica implements Replicator {
 
   change(change: Change, finished: Finished): void {
     const begin = (done: Finished): void => this.#step({ kind: 'change', request: this.#request(done), change });
+    // What a new member must not get from the log is known when that is applied.
+    if (change.kind === 'assign' && change.id !== this.#raft.id) return this.#engine.whenReady(() => begin(finished));
     const takesVote = change.kind === 'remove' || (change.kind === 'assign' && change.role !== 'voter');
     if (takesVote && change.id === this.#raft.id) this.#handOver(begin, finished);
     else begin(finished);
@@ -334,6 +338,10 @@ export class Replica implements Replicator {
         return;
       case 'readEntries':
         void this.#readEntries(output.peer, output.firstIndex, output.lastIndex, output.maxBytes);
+        return;
+      case 'takeSnapshot':
+        this.#snapshotWanted = output.index;
+        this.#considerSnapshot();
         return;
       case 'sendSnapshot':
         void this.#sendSnapshot(output.to, output.message);
@@ -493,7 +501,7 @@ export class Replica implements Replicator {
   }
 
   #applyEntry(index: Index, entry: Entry): void {
-    if (entry.type === 'command') this.#engine.apply(index, entry.data);
+    if (entry.type === 'command' && this.#engine.apply(index, entry.data)) this.#step({ kind: 'shrunk', index });
     this.#applied = index;
     const barrier = this.#raft.barrierIndex;
     if (barrier === undefined || index < barrier || this.#raft.role !== 'leader' || this.#engine.isLeading) return;
@@ -509,7 +517,8 @@ export class Replica implements Replicator {
     const { snapshotThreshold } = this.#options;
     const bytes = Math.min(Math.max(this.#engine.databaseBytes, SNAPSHOT_BYTES_MIN), SNAPSHOT_BYTES_MAX);
     const byEntries = snapshotThreshold > 0 && this.#applied - this.#snapshotIndex >= snapshotThreshold;
-    if (!byEntries && this.#bytesSinceSnapshot < bytes) return;
+    const isWanted = this.#snapshotIndex < this.#snapshotWanted && this.#applied >= this.#snapshotWanted;
+    if (!byEntries && !isWanted && this.#bytesSinceSnapshot < bytes) return;
     // The newest configuration that is committed must be part of it.
     if (this.#raft.committedConfigurationIndex > this.#applied) return;
     this.#writer.snapshotTaken = this.#takeSnapshot();

@@ -38,6 +38,8 @@ export interface Batch {
   readonly version: number;
   /** Size of the database at that version, in pages. */
   readonly size: number;
+  /** It was larger before. */
+  readonly shrinks: boolean;
   /** Changed pages that exist at that version. */
   readonly pages: readonly number[];
   /** Their images, in the same order. */
@@ -213,7 +215,9 @@ export class PageStore {
       size === sizeBefore || images.length === 0 || pages.includes(1),
       'a batch that changes the size holds page 1',
     );
-    const batch: BatchInFlight = { version, size, pages, images, mark: this.#mark(version), touched: this.#touched };
+    const shrinks = size < sizeBefore;
+    const mark = this.#mark(version);
+    const batch: BatchInFlight = { version, size, shrinks, pages, images, mark, touched: this.#touched };
     this.#inFlight.push(batch);
     this.#touched = [];
     this.#batchNumber++;
@@ -230,12 +234,16 @@ export class PageStore {
     this.#sizes.forget(this.#marks[0]!.version);
   }
 
-  /** Publishes and commits changes that come from elsewhere: the log, a leader. Nothing may be in flight. */
-  apply(set: WriteSet): void {
+  /**
+   * Publishes and commits changes that come from elsewhere: the log, a leader. Nothing may be in flight. Says whether
+   * the database was larger before.
+   */
+  apply(set: WriteSet): boolean {
     assert(this.#newest === this.committed, 'changes from elsewhere cannot go on top of uncommitted ones');
     this.publish(set);
-    this.seal();
+    const { shrinks } = this.seal();
     this.commit();
+    return shrinks;
   }
 
   /** Drops all versions above the committed one. None of them may be pinned. */

@@ -46,6 +46,11 @@ export class Core {
   commitIndex: Index;
   storedIndex: Index;
   snapshot: SnapshotInfo | undefined;
+  /**
+   * The last entry that made a database smaller. Members of Debian's version are ruined by it (design rule 14), so what
+   * they lack up to here they get in a snapshot. Before the snapshot that a process starts with there may be some.
+   */
+  shrunkIndex: Index;
   /** The disk refused a write: nothing is appended until it works again. */
   storeFailed = false;
   #term: Term;
@@ -63,6 +68,7 @@ export class Core {
     this.#term = state.term;
     this.#votedFor = state.votedFor;
     this.commitIndex = state.snapshotIndex;
+    this.shrunkIndex = state.snapshotIndex;
     this.storedIndex = state.log.lastIndex;
     const { id } = this.settings;
     this.configurations = new Configurations(id, state.committedConfiguration, state.committedConfigurationIndex);
@@ -208,6 +214,7 @@ export class Core {
 
   #dropFrom(firstIndex: Index): void {
     this.log.truncate(firstIndex);
+    this.shrunkIndex = Math.min(this.shrunkIndex, firstIndex - 1);
     this.storedIndex = Math.min(this.storedIndex, firstIndex - 1);
     if (this.configurations.truncate(firstIndex)) this.#configurationChanged();
   }

@@ -19,7 +19,7 @@ import { majorityOf, reachedByMajority } from './quorum.ts';
 import { Reads } from './reads.ts';
 import { Replicator } from './replicator.ts';
 import type { Transitions } from './roles.ts';
-import type { Change, Entry, EntryType, Index, Peer, RaftErrorCode, RequestId, ServerId } from './types.ts';
+import type { Change, Entry, Index, Peer, ProposedEntry, RaftErrorCode, RequestId, ServerId } from './types.ts';
 
 interface Requested {
   readonly request: RequestId;
@@ -99,8 +99,11 @@ export class Leader {
     return oldest;
   }
 
-  propose(entries: readonly { readonly type: EntryType; readonly data: Uint8Array }[]): void {
-    if (this.canPropose && entries.length > 0) this.#append(entries);
+  propose(entries: readonly ProposedEntry[]): void {
+    if (!this.canPropose || entries.length === 0) return;
+    const last = entries.findLastIndex(({ shrinks }) => shrinks === true);
+    if (last !== -1) this.#core.shrunkIndex = this.#core.log.lastIndex + 1 + last;
+    this.#append(entries);
   }
 
   tick(): void {
@@ -267,7 +270,7 @@ export class Leader {
     }
   }
 
-  #append(proposed: readonly { readonly type: EntryType; readonly data: Uint8Array }[]): void {
+  #append(proposed: readonly ProposedEntry[]): void {
     const core = this.#core;
     core.append(proposed.map(({ type, data }) => ({ term: core.term, type, data })));
     // The others write at the same time as this node (dissertation, section 10.2.1).

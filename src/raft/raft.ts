@@ -207,6 +207,9 @@ export class Raft {
       case 'entriesRead':
         this.#leader?.entriesRead(input.peer, input.firstIndex, input.entries);
         break;
+      case 'shrunk':
+        core.shrunkIndex = Math.max(core.shrunkIndex, input.index);
+        break;
       case 'snapshotTaken':
         core.snapshot = input.snapshot;
         core.log.compact(input.firstIndex);

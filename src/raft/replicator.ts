@@ -152,7 +152,9 @@ export class Replicator {
   #sendEntries(progress: Progress): boolean {
     const { log, settings } = this.#core;
     const { next } = progress;
-    if (log.termAt(next - 1) === undefined || next < log.firstIndex) {
+    // Until it is known what the member is, asking it costs nothing.
+    const isRuinous = progress.isOld !== false && next <= this.#core.shrunkIndex;
+    if (isRuinous || log.termAt(next - 1) === undefined || next < log.firstIndex) {
       this.#sendSnapshot(progress);
       return false;
     }
@@ -215,11 +217,20 @@ export class Replicator {
 
   #sendSnapshot(progress: Progress): void {
     const core = this.#core;
-    const { snapshot } = core;
-    if (!progress.isActive || snapshot === undefined) {
+    const { nowMs, settings, snapshot } = core;
+    if (!progress.isActive) {
       // Nobody is known to be there: a gigabyte would be wasted.
       progress.probe(progress.match + 1);
       this.#greet(progress);
+      return;
+    }
+    const wanted = progress.isOld === false ? 1 : core.shrunkIndex;
+    if (snapshot === undefined || snapshot.index < wanted) {
+      core.emit({ kind: 'takeSnapshot', index: wanted });
+      progress.probe(progress.match + 1);
+      // Every answer comes here again: one at a heartbeat.
+      if (nowMs - progress.lastSentMs >= settings.heartbeatMs) this.#greet(progress);
+      else progress.isWaiting = true;
       return;
     }
     progress.sendingSnapshot(snapshot.index);

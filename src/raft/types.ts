@@ -108,6 +108,8 @@ export type Input =
       readonly entries: readonly Entry[];
     }
 
+  /** The entry at this index, applied just now, made a database smaller; not for own proposals. */
+  | { readonly kind: 'shrunk'; readonly index: Index }
   /** This node has a new snapshot of its own; `firstIndex` is the oldest entry that is still on disk. */
   | { readonly kind: 'snapshotTaken'; readonly snapshot: SnapshotInfo; readonly firstIndex: Index }
   /** The answer to `sendSnapshot`: all of it was handed to the network, or it was given up. */
@@ -127,6 +129,8 @@ export type Input =
 export interface ProposedEntry {
   readonly type: 'command' | 'barrier';
   readonly data: Uint8Array;
+  /** It makes a database smaller. */
+  readonly shrinks?: boolean;
 }
 
 export type Output =
@@ -153,6 +157,8 @@ export type Output =
       readonly lastIndex: Index;
       readonly maxBytes: number;
     }
+  /** A snapshot up to this entry or further is wanted as soon as it is applied; repeated until there is one. */
+  | { readonly kind: 'takeSnapshot'; readonly index: Index }
   /** Send the snapshot with this index, which was the newest; answer `snapshotSent` or `snapshotNotSent`. */
   | { readonly kind: 'sendSnapshot'; readonly to: Peer; readonly message: InstallSnapshot }
 

@@ -122,6 +122,30 @@ test('beside a C node nothing is made smaller, without it VACUUM does', async t 
   await cluster.sameEverywhere('x.db');
 });
 
+test('a C node that joins after databases were made smaller is whole, and goes on to take snapshots', async t => {
+  const cluster = await MixedCluster.start(t, ['ours']);
+  const leader = cluster.members[0]!;
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, bytes BLOB)');
+  for (let row = 0; row < 20; row++) await db.exec('INSERT INTO t (bytes) VALUES (randomblob(10000))');
+  await db.exec('DELETE FROM t WHERE id > 2');
+  await db.exec('VACUUM');
+  await db.exec('PRAGMA user_version = 7');
+  const c = await cluster.join('c');
+  assert.match(leader.process.child.stderr, /a snapshot is being sent/);
+  await assert.rejects(
+    db.transaction(tx => tx.exec('PRAGMA delete_database')),
+    /cannot shrink databases/,
+  );
+  await cluster.sameEverywhere('x.db');
+  // Its checkpoint comes, and its snapshot, which it would refuse if the file did not have the size that page 1 says.
+  await cluster.transfer(c);
+  for (let row = 0; row < 1100; row++) await db.exec('UPDATE t SET bytes = randomblob(5000) WHERE id = 1');
+  const late = await cluster.join('ours');
+  await cluster.sameEverywhere('x.db');
+  assert.match(late.process.child.stderr, /the snapshot of another node is installed/);
+});
+
 test('a leader that was deposed without knowing it does not answer reads', async t => {
   const cluster = new MixedCluster(t);
   const { member: ours, proxy } = await cluster.foundBehindProxy();

@@ -26,11 +26,13 @@ export interface ChaosOptions {
 
 /** Throws SafetyError, AssertionError, or what else shows that something is wrong. */
 export function chaos({ seed, durationMs = 6000, mutation }: ChaosOptions): ChaosResult {
-  const isMixed = seed % 3 === 0;
   // Where little happens there is time for what takes several steps: every second run.
   const isCalm = seed % 2 === 1;
   const voters = isCalm ? 2 + (Math.floor(seed / 2) % 4) : 1 + (seed % 5);
-  const cluster = new Cluster({ seed, voters, ...(isMixed ? { likeC: [1, 3] } : {}), mutation });
+  // In some runs those like C are there from the beginning, in others they come.
+  const exchanges = seed % 6 === 0 || seed % 6 === 3;
+  const likeC = exchanges ? [1, 3] : seed % 6 < 3 ? [voters + 1, voters + 2] : [];
+  const cluster = new Cluster({ seed, voters, likeC, exchanges, mutation });
   const { random } = cluster;
   const endMs = cluster.nowMs + durationMs;
   while (cluster.nowMs < endMs) {
@@ -68,7 +70,7 @@ function disturb(cluster: Cluster): void {
   else if (dice < 27) cluster.snapshot(node);
   else if (dice === 28) node.isFull = true;
   else if (dice === 29) cluster.freeDisk(node);
-  else if (dice === 30 && cluster.isMixed) cluster.exchange(node);
+  else if (dice === 30 && cluster.exchanges) cluster.exchange(node);
   else if (dice < 28 && cluster.leader !== undefined) cluster.isolate(cluster.leader);
 }
 
@@ -83,7 +85,7 @@ function interrupt(cluster: Cluster): void {
   else if (dice < 60) cluster.silence(leader !== undefined && random.chance(0.5) ? leader : node);
   else if (dice < 65) cluster.partition();
   else if (dice < 75 && leader !== undefined) cluster.transfer(leader, random.pick(cluster.nodes).id);
-  else if (dice < 80 && cluster.isMixed) cluster.exchange(node);
+  else if (dice < 80 && cluster.exchanges) cluster.exchange(node);
   else if (dice < 95) {
     cluster.crash(node);
     cluster.start(node);

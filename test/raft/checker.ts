@@ -76,6 +76,10 @@ export class Checker {
     }
   }
 
+  old(node: ServerId, count: number): void {
+    if (count > 0) fail('survival of old members', `${node} got an entry that makes a database smaller`);
+  }
+
   get observed(): Index {
     return this.#observed;
   }

@@ -10,6 +10,7 @@ import {
   encodeConfiguration,
   Raft,
   type Change,
+  type Entry,
   type Index,
   type Input,
   type InstallSnapshot,
@@ -32,11 +33,15 @@ export interface ClusterOptions {
   readonly voters: number;
   /** Nodes with these ids behave as C does. */
   readonly likeC?: readonly number[];
+  /** Whether nodes are exchanged; otherwise entries that those like C do not survive are written while there are none. */
+  readonly exchanges?: boolean;
   readonly mutation?: Mutation | undefined;
 }
 
 export const HEARTBEAT_MS = 50;
 export const ELECTION_TIMEOUT_MS = 300;
+/** The byte of a command that says that it makes a database smaller. */
+const SHRINKS = 4;
 
 interface Process {
   readonly raft: Raft;
@@ -130,8 +135,8 @@ export class Cluster {
     return this.nodes.filter(node => node.process !== undefined);
   }
 
-  get isMixed(): boolean {
-    return this.#options.likeC !== undefined;
+  get exchanges(): boolean {
+    return this.#options.exchanges === true;
   }
 
   get leaders(): SimulatedNode[] {
@@ -275,7 +280,9 @@ export class Cluster {
     if (process === undefined || !process.raft.canPropose) return undefined;
     const data = new Uint8Array(8 * (1 + this.random.below(3)));
     new DataView(data.buffer).setUint32(0, ++this.#lastValue);
-    this.input(node, { kind: 'propose', entries: [{ type: 'command', data }] });
+    const shrinks = !this.exchanges && !node.isLikeC && !process.raft.hasOldMembers && this.random.chance(0.1);
+    if (shrinks) data[SHRINKS] = 1;
+    this.input(node, { kind: 'propose', entries: [{ type: 'command', data, shrinks }] });
     const index = process.raft.log.lastIndex;
     process.proposals.set(index, { term: process.raft.term });
     return index;
@@ -345,6 +352,7 @@ export class Cluster {
         this.#storeTerm(node, process, output.term, output.votedFor);
         return;
       case 'append':
+        if (node.isLikeC) this.checker.old(node.id, output.entries.filter(shrinks).length);
         if (this.#options.mutation === 'storedTooEarly') {
           const index = output.firstIndex + output.entries.length - 1;
           this.after(0, () => {
@@ -372,6 +380,11 @@ export class Cluster {
         });
         return;
       }
+      case 'takeSnapshot':
+        this.after(this.random.below(200), () => {
+          if (node.process === process && process.applied >= output.index) this.snapshot(node);
+        });
+        return;
       case 'sendSnapshot':
         this.#sendSnapshot(node, output.to, output.message);
         return;
@@ -472,6 +485,7 @@ export class Cluster {
       this.checker.applied(node.id, index, entry);
       if (entry.type === 'command') process.state.set(String(entry.data[3]! % 4), index);
       process.applied = index;
+      if (shrinks(entry)) this.input(node, { kind: 'shrunk', index });
       const proposal = process.proposals.get(index);
       process.proposals.delete(index);
       if (proposal?.term === entry.term && raft.role === 'leader') this.checker.acknowledged(index);
@@ -526,6 +540,10 @@ export class Cluster {
         this.input(node, { kind: isLost ? 'snapshotNotSent' : 'snapshotSent', peer: to.id });
     });
   }
+}
+
+function shrinks({ type, data }: Entry): boolean {
+  return type === 'command' && data[SHRINKS] === 1;
 }
 
 /** What C dqlite would have said: no features, all that is durable, and that the leader asked it if ever it did. */

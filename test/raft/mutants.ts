@@ -145,6 +145,18 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'LEASE_PART = 2',
   },
   {
+    what: 'entries that make a database smaller go to members of old versions',
+    file: 'replicator',
+    find: 'progress.isOld !== false && next <= this.#core.shrunkIndex',
+    replace: 'false',
+  },
+  {
+    what: 'members of old versions get a snapshot that is too old',
+    file: 'replicator',
+    find: 'snapshot.index < wanted',
+    replace: 'false',
+  },
+  {
     what: 'a vote right after a restart',
     file: 'election',
     find: "role === 'leader' || nowMs < this.#refuseUntilMs",

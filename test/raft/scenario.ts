@@ -11,10 +11,12 @@
  *     store 1              the disk of node 1 does what it was asked to
  *     stabilize [quietly]  store and deliver everywhere until nothing is left
  *     propose 1 2          two entries
+ *     shrink 1             an entry that makes a database smaller
+ *     old 4                from now on node 4 says as little of itself as Debian's version
  *     change 1 add 4 | assign 4 voter | remove 4
  *     transfer 1 2
  *     read 1
- *     snapshot 1 5         node 1 has a snapshot up to entry 5, and no log before it
+ *     snapshot 1 5 [2]     node 1 has a snapshot up to entry 5, and no log before it, or two entries
  *     unreachable 1 2      node 1 learns that its connection to node 2 broke
  *     restart 2            with what was stored
  *     log 2
@@ -46,6 +48,7 @@ interface Actor {
   readonly id: ServerId;
   readonly disk: Disk;
   raft: Raft;
+  isOld: boolean;
   nowMs: number;
   writes: (Write | { readonly kind: 'term'; readonly term: number; readonly votedFor: ServerId | undefined })[];
 }
@@ -133,6 +136,14 @@ export class Scenario {
         this.#input(actor(), { kind: 'propose', entries });
         return;
       }
+      case 'shrink': {
+        const data = new Uint8Array(8);
+        this.#input(actor(), { kind: 'propose', entries: [{ type: 'command', data, shrinks: true }] });
+        return;
+      }
+      case 'old':
+        actor().isOld = true;
+        return;
       case 'change':
         this.#input(actor(), { kind: 'change', request: ++this.#request, change: changeOf(args.slice(1)) });
         return;
@@ -146,7 +157,7 @@ export class Scenario {
         this.#input(actor(), { kind: 'unreachable', peer: BigInt(args[1]!) });
         return;
       case 'snapshot':
-        this.#snapshot(actor(), Number(args[1]));
+        this.#snapshot(actor(), Number(args[1]), Number(args[2] ?? 0));
         return;
       case 'log': {
         const { log } = actor().raft;
@@ -188,7 +199,8 @@ export class Scenario {
       disk.load(),
     );
     const nowMs = this.#actors.get(id)?.nowMs ?? 0;
-    const actor: Actor = { id, disk, raft, nowMs, writes: [] };
+    const isOld = this.#actors.get(id)?.isOld ?? false;
+    const actor: Actor = { id, disk, raft, isOld, nowMs, writes: [] };
     this.#actors.set(id, actor);
     this.#input(actor, { kind: 'start' });
   }
@@ -240,7 +252,7 @@ export class Scenario {
     }
   }
 
-  #snapshot(actor: Actor, index: Index): void {
+  #snapshot(actor: Actor, index: Index, trailing: number): void {
     const { raft, disk } = actor;
     const configuration = raft.committedConfiguration;
     const info = {
@@ -249,7 +261,7 @@ export class Scenario {
       configuration,
       configurationIndex: raft.committedConfigurationIndex,
     };
-    disk.keepSnapshot({ info, state: new Map() }, 0);
+    disk.keepSnapshot({ info, state: new Map() }, trailing);
     this.#input(actor, { kind: 'snapshotTaken', snapshot: info, firstIndex: disk.firstIndex });
   }
 
@@ -260,8 +272,15 @@ export class Scenario {
   #carryOut(actor: Actor, output: Output): void {
     const say = (line: string): void => this.#say(`  ${actor.id} ${line}`);
     switch (output.kind) {
-      case 'send':
-        this.#mail.push({ from: actor.id, to: output.to.id, message: output.message });
+      case 'send': {
+        const { to, message } = output;
+        const isResult = message.kind === 'appendEntriesResult' || message.kind === 'readProbeResult';
+        const said = isResult && actor.isOld ? { ...message, features: undefined } : message;
+        this.#mail.push({ from: actor.id, to: to.id, message: said });
+        return;
+      }
+      case 'takeSnapshot':
+        say(`wants a snapshot at ${output.index}`);
         return;
       case 'sendSnapshot':
         this.#mail.push({ from: actor.id, to: output.to.id, message: output.message });
