@@ -9,6 +9,7 @@ import {
   defaultEngineOptions,
   Engine,
   SqliteError,
+  type Command,
   type Database,
   type EngineOptions,
   type Replicator,
@@ -255,9 +256,9 @@ export class EngineWorld implements Replicator {
 
   // --- For the engine -------------------------------------------------------------------------------------------
 
-  propose(commands: readonly Uint8Array[]): number {
+  propose(commands: readonly Command[]): number {
     const first = this.#lastIndex + 1;
-    for (const data of commands) {
+    for (const { data } of commands) {
       const command = decodeCommand(data);
       assert.ok(command.kind === 'frames');
       const { store } = this.database(bytesKey(command.name));
