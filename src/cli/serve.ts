@@ -18,6 +18,7 @@ const USAGE = `dqlite-node serve --id <u64> --address <host:port> --dir <path> [
                            then a standby; not needed again once it is one
   --bind ADDRESS           where to listen if that is not --address: host:port or @abstract-name (port 0, @: any)
   --latency-ms N           latency of the cluster's network, 1 to 3600000; sets heartbeat and election timeout
+  --no-leases              confirm every read with the other voters, also where clocks could be relied on
   --snapshot-threshold N   take a snapshot after N entries (default: when the log outweighs the databases)
   --snapshot-trailing N    entries kept on disk before a snapshot (default 8192)
   --failure-domain N       what the node says about its place, for role management
@@ -34,6 +35,7 @@ const OPTIONS = {
   join: { type: 'string', multiple: true },
   bind: { type: 'string' },
   'latency-ms': { type: 'string' },
+  'no-leases': { type: 'boolean' },
   'snapshot-threshold': { type: 'string' },
   'snapshot-trailing': { type: 'string' },
   'failure-domain': { type: 'string' },
@@ -80,6 +82,7 @@ export async function serve(args: string[]): Promise<number> {
     bind,
     logger,
     latencyMs: number('latency-ms', 1, MAX_MS),
+    leases: values['no-leases'] !== true,
     snapshotThreshold: number('snapshot-threshold', 1, Number.MAX_SAFE_INTEGER),
     snapshotTrailing: number('snapshot-trailing', 4, Number.MAX_SAFE_INTEGER),
     failureDomain: idOption('failure-domain', values['failure-domain'], 0n, USAGE),

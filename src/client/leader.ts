@@ -23,6 +23,8 @@ export class LeaderFinder {
   readonly #servers: readonly string[];
   /** The members of the cluster, as the leader named them. */
   #learned: readonly string[] = [];
+  /** When they were asked for. */
+  #learnedMs = -Infinity;
   /** Who led last. */
   #leader: string | undefined = undefined;
   #previous: string | undefined = undefined;
@@ -49,6 +51,23 @@ export class LeaderFinder {
   /** A server no longer leads, or is gone. */
   forget(address: string): void {
     if (this.#leader === address) this.#leader = undefined;
+  }
+
+  /**
+   * Asks the leader who belongs to the cluster, for the day on which the configured servers are gone, unless that was
+   * asked `maxAgeMs` ago or later. Whatever the connection is used for next may follow at once.
+   */
+  learn(connection: ServerConnection, maxAgeMs = 0): void {
+    const nowMs = this.#host.clock.monotonicMs();
+    if (nowMs - this.#learnedMs < maxAgeMs || connection.address !== this.#leader) return;
+    this.#learnedMs = nowMs;
+    connection.call({ kind: 'cluster', format: 1 }).then(
+      answer => {
+        if (answer.kind !== 'servers') return;
+        this.#learned = answer.servers.slice(0, MAX_LEARNED).map(server => server.address);
+      },
+      () => (this.#learnedMs = -Infinity),
+    );
   }
 
   /** A connection to the leader. Rejects with DqliteError NO_LEADER, which lists each server's answer. */
@@ -141,14 +160,7 @@ export class LeaderFinder {
     if (previous !== undefined && previous !== address && this.#channels.failover.hasSubscribers) {
       this.#channels.failover.publish({ from: previous, to: address });
     }
-    // Who belongs to the cluster, for the day on which the configured servers are gone.
-    connection.call({ kind: 'cluster', format: 1 }).then(
-      answer => {
-        if (answer.kind !== 'servers') return;
-        this.#learned = answer.servers.slice(0, MAX_LEARNED).map(server => server.address);
-      },
-      () => {},
-    );
+    this.learn(connection);
   }
 }
 

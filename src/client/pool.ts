@@ -47,6 +47,8 @@ interface Waiter {
 const FIRST_PAUSE_MS = 5;
 const MAX_PAUSE_MS = 250;
 const PAUSE_GROWTH = 1.5;
+/** Connections that are opened together ask only once for the members. */
+const FRESH_MS = 100;
 
 export class Pool {
   readonly #settings: PoolSettings;
@@ -135,7 +137,9 @@ export class Pool {
       this.#grow();
       return;
     }
-    session.usedMs = this.#settings.host.clock.monotonicMs();
+    const { host, checkIntervalMs } = this.#settings;
+    session.usedMs = host.clock.monotonicMs();
+    this.#finder.learn(session.connection, checkIntervalMs);
     this.#offer(session);
   }
 
@@ -228,6 +232,7 @@ export class Pool {
       const options = { host, openTimeoutMs: connectTimeoutMs, cancelGraceMs };
       const session = await Session.open(connection, database, options);
       this.#publish(server, startMs, undefined);
+      this.#finder.learn(connection, FRESH_MS);
       return session;
     } catch (error) {
       if (server !== undefined && error instanceof DqliteError && mayPass(error)) this.#finder.forget(server);
@@ -314,7 +319,7 @@ export class Pool {
 
   /** Asks an idle connection's server who leads. The question may travel in front of the next statement. */
   async #examine({ connection }: Session): Promise<void> {
-    const { host, connectTimeoutMs } = this.#settings;
+    const { host, connectTimeoutMs, checkIntervalMs } = this.#settings;
     const { address } = connection;
     const timer = host.clock.setTimer(connectTimeoutMs, () =>
       connection.close(new DqliteError('CONNECTION', `${address} does not answer`)),
@@ -322,6 +327,7 @@ export class Pool {
     try {
       const answer = await connection.call({ kind: 'leader' });
       if (answer.kind !== 'server' || answer.address !== address) this.leaderLost(address);
+      else this.#finder.learn(connection, checkIntervalMs);
     } catch {
       // It broke, and is taken out.
     } finally {

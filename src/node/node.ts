@@ -68,7 +68,7 @@ export class Node {
         else await writeIdFile(files, options.directory, self);
       }
       const state = await log.loadState();
-      const raft = new Raft({ ...self, ...timing(options), seed: seedOf(host) }, state);
+      const raft = new Raft({ ...self, ...timing(options), leases: options.leases ?? true, seed: seedOf(host) }, state);
       await checkConfiguration(files, options.directory, self, raft.configuration);
       const environment = {
         wallMs: () => clock.wallMs(),

@@ -25,6 +25,12 @@ export interface NodeOptions {
   readonly host?: Host | undefined;
   /** One-way latency of the cluster's network; sets heartbeat (1.5 x) and election timeout (15 x). */
   readonly latencyMs?: number | undefined;
+  /**
+   * Whether a leader among nodes of ours answers reads on the strength of a lease, without asking the others (default
+   * true). Safe if the clocks of the voters run alike, within a fifth, all have the same `latencyMs`, and no machine is
+   * stopped by its host and goes on as if no time had passed; otherwise switch it off: reads ask the others together.
+   */
+  readonly leases?: boolean | undefined;
   /** Take a snapshot after this many entries, as C dqlite does; by default when the log outweighs the databases. */
   readonly snapshotThreshold?: number | undefined;
   /** Entries kept on disk before a snapshot. */
@@ -56,7 +62,7 @@ function range(from: number, to: number): Check {
   };
 }
 
-function ofType(type: 'object' | 'function'): Check {
+function ofType(type: 'object' | 'function' | 'boolean'): Check {
   return (name, value) => {
     if (typeof value !== type || value === null)
       refuse(`${name} is ${String(value)}, not ${type === 'object' ? 'an' : 'a'} ${type}`);
@@ -86,6 +92,7 @@ const CHECKS: Readonly<Record<keyof NodeOptions, Check>> = {
   logger: ofType('object'),
   host: ofType('object'),
   latencyMs: range(1, MAX_TIME_MS),
+  leases: ofType('boolean'),
   snapshotThreshold: range(0, MAX),
   snapshotTrailing: range(0, MAX),
   failureDomain: unsigned(0n),

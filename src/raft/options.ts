@@ -42,7 +42,10 @@ export interface RaftOptions {
   readonly maxInflightMessages?: number;
   /** Entry data kept in memory for other members; what is not yet durable and applied comes on top. */
   readonly maxCacheBytes?: number;
-  /** Whether reads may rely on a lease (design rule 4). */
+  /**
+   * Whether reads may rely on a lease (design rule 4). Wants clocks that run alike on all voters, within a fifth, and
+   * that a machine is not stopped and goes on as if no time had passed.
+   */
   readonly leases?: boolean;
 }
 
@@ -59,7 +62,7 @@ const DEFAULTS = {
   maxInflightBytes: 16 * MIB,
   maxInflightMessages: 256,
   maxCacheBytes: 32 * MIB,
-  leases: false,
+  leases: true,
 } as const;
 
 export function settingsOf(options: RaftOptions): Settings {

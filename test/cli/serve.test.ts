@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { completeLines } from '../support/child.ts';
 import { serve, serveAndFail } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { administer } from '../../src/client/index.ts';
+import { freePort } from '../support/ports.ts';
 import { Connection } from '../support/connection.ts';
 
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
@@ -122,6 +124,20 @@ test('@name is an abstract socket of that name', { skip: process.platform !== 'l
   assert.equal(node.address, `@${full}`);
   await Connection.open(node.address, 'x.db');
   await node.stop();
+});
+
+test('the only voter that is left of a cluster starts again, after a pause', async t => {
+  const directory = temporaryDirectory(t);
+  const address = `127.0.0.1:${await freePort()}`;
+  const options = { directory, id: 1n, address, args: ['--latency-ms', '20'] };
+  const node = await serve(t, options);
+  const cluster = administer({ servers: [address] });
+  await cluster.add({ id: 2n, address: '127.0.0.1:1' });
+  await cluster.remove(2n);
+  await node.kill();
+  const again = await serve(t, options);
+  assert.equal((await cluster.servers()).length, 1);
+  await again.stop();
 });
 
 test('a restart keeps id, address and data', async t => {

@@ -47,6 +47,33 @@ test('a follower names the leader, also one that nobody configured', async t => 
   await until(() => follower.connections === 0, 'the follower is left alone', DEADLINE_MS);
 });
 
+for (const isIdle of [false, true]) {
+  test(`a client of one server learns of those that join later: ${isIdle ? 'idle' : 'busy'}`, async t => {
+    const [first, second] = (await servers(t, 2)) as [FakeServer, FakeServer];
+    const db = await client(t, [first], { checkIntervalMs: isIdle ? 20 : 1 });
+    await db.exec('INSERT INTO t VALUES (1)');
+    const asked = (): number => first.requests.filter(({ kind }) => kind === 'cluster').length;
+    first.members = [first.address, second.address];
+    const before = asked();
+    const isAsked = async (): Promise<boolean> => {
+      if (!isIdle) await db.exec('INSERT INTO t VALUES (2)');
+      return asked() > before;
+    };
+    await until(isAsked, 'the members are asked for', DEADLINE_MS);
+    await db.exec('INSERT INTO t VALUES (3)');
+    await first.stop();
+    t.mock.method(first, 'stop', () => Promise.resolve());
+    second.leader = second.address;
+    const isDone = (): Promise<boolean> =>
+      db.exec('INSERT INTO t VALUES (4)').then(
+        () => true,
+        () => false,
+      );
+    await until(isDone, 'the other server is used', DEADLINE_MS);
+    assert.equal(db.server, second.address);
+  });
+}
+
 test('servers that are down, hang or know nothing do not matter if one leads', async t => {
   const [down, hanging, lost, leader] = (await servers(t, 4)) as [FakeServer, FakeServer, FakeServer, FakeServer];
   await down.stop();
@@ -245,11 +272,12 @@ test('transactions: what is known about their effect, and when they are run agai
 
 test('busy: tried again until the time is over', async t => {
   const [a] = (await servers(t, 1)) as [FakeServer];
-  const db = await client(t, [a], { busyTimeoutMs: 80 });
+  const patient = await client(t, [a], { busyTimeoutMs: DEADLINE_MS });
   let times = 0;
   a.react = ({ kind }) => (kind === 'execSql' && times++ < 4 ? busy : 'default');
-  await db.exec('DELETE FROM t');
+  await patient.exec('DELETE FROM t');
   assert.equal(times, 5);
+  const db = await client(t, [a], { busyTimeoutMs: 80 });
   a.react = ({ kind }) => (kind === 'execSql' ? busy : 'default');
   await rejects(db.exec('DELETE FROM t'), { code: 'SQLITE', sqliteName: 'SQLITE_BUSY', committed: false });
 });

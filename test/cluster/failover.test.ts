@@ -44,6 +44,22 @@ test('leadership is handed over under load: nothing fails, nothing is in doubt',
   await cluster.same('x.db');
 });
 
+test('a write between two requests to hand over, neither of which succeeds, is carried out', async t => {
+  const cluster = await TestCluster.start(t, 3);
+  const db = await cluster.client('x.db');
+  await db.exec('CREATE TABLE t (v)');
+  const leader = await cluster.leader();
+  const target = await cluster.follower();
+  await cluster.caughtUp();
+  await target.stop();
+  const first = assert.rejects(cluster.admin.transfer(target.id));
+  const second = assert.rejects(cluster.admin.transfer(target.id));
+  await Promise.race([first, second]);
+  await db.exec('INSERT INTO t VALUES (1)', [], { timeoutMs: 10_000 });
+  await Promise.all([first, second]);
+  assert.equal(leader.node.isLeader, true);
+});
+
 test('a node tells what happens to it, and does not hand over what it has not, or to nobody', async t => {
   const cluster = await TestCluster.start(t, 1);
   const [first] = cluster.members;

@@ -41,8 +41,8 @@ const CASES: readonly (readonly [sql: string, failure: RegExp | undefined])[] = 
   [`SCRIPT ${ENDLESS} INSERT INTO none SELECT i FROM n`, /no such table/],
   [`SELECT instr(${zeros(2_000_000)}, ${zeros(1_000_000)} || '1')`, undefined],
   [`SELECT length(replace(${zeros(2_000_000)}, ${zeros(1_000_000)} || '1', ''))`, undefined],
-  [`SELECT trim(${zeros(2_000_000)}, ${zeros(1_000_000)} || '1')`, undefined],
-  [`SELECT trim(${zeros(1_000_000)}, replace(${zeros(1_000_000)}, '0', '1') || '0')`, undefined],
+  [`SELECT trim(${zeros(800_000)}, ${zeros(400_000)} || '1')`, undefined],
+  [`SELECT trim(${zeros(400_000)}, replace(${zeros(400_000)}, '0', '1') || '0')`, undefined],
   [
     `${ENDLESS}, s(c) AS (SELECT group_concat(char(i + 255), '') FROM (SELECT i FROM n LIMIT 20000))
      SELECT trim(${zeros(1_000_000)}, c || '0') FROM s`,

@@ -221,6 +221,13 @@ export class MixedCluster {
     this.members.splice(this.members.indexOf(member), 1);
   }
 
+  /** Kills a node of ours and starts it again. */
+  async restart(member: Member): Promise<void> {
+    const id = await this.idOf(member);
+    await member.process.kill();
+    member.process = await this.serve(id, member.address);
+  }
+
   /** Ends a member's process and lets the other kind of node go on with its directory. */
   async exchange(member: Member): Promise<Member> {
     const servers = await this.admin.servers();
