@@ -3,6 +3,9 @@
 import type { FileScan } from '../format/index.ts';
 import { FileError, type File, type Files } from '../host/types.ts';
 
+/** What reading needs of a file. */
+export type Readable = Pick<File, 'path' | 'read' | 'size'>;
+
 /** A file's bytes; undefined if it does not exist. For files of known small size. */
 export async function readSmallFile(files: Files, path: string): Promise<Uint8Array | undefined> {
   let file: File;
@@ -20,7 +23,7 @@ export async function readSmallFile(files: Files, path: string): Promise<Uint8Ar
 }
 
 /** `size` bytes from `offset` on; fewer is an error, the caller knows the file's size. */
-export async function readExactly(file: File, offset: number, size: number): Promise<Uint8Array> {
+export async function readExactly(file: Readable, offset: number, size: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(size);
   for (let done = 0; done < size;) {
     const count = await file.read(bytes.subarray(done), offset + done);
@@ -31,7 +34,7 @@ export async function readExactly(file: File, offset: number, size: number): Pro
 }
 
 /** Answers the requests of a scan from a file. */
-export async function runScan<Result>(file: File, scan: FileScan<Result>): Promise<Result> {
+export async function runScan<Result>(file: Readable, scan: FileScan<Result>): Promise<Result> {
   let step = scan.next();
   while (step.done !== true) step = scan.next(await readExactly(file, step.value.offset, step.value.size));
   return step.value;

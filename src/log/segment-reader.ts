@@ -8,6 +8,7 @@ import { findLaterBatch } from '../format/index.ts';
 import { FileError, type File, type Files } from '../host/types.ts';
 import type { Entry, Index } from '../raft/index.ts';
 import { damaged } from './damage.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { readExactly, runScan } from './read.ts';
 import type { SegmentIndex } from './segment-index.ts';
 
@@ -39,11 +40,15 @@ export class SegmentReader {
   read(wanted: readonly WantedEntry[]): Promise<Entry[]> {
     return this.#inTurn(async () => {
       const entries: Entry[] = [];
+      let ahead: ReadAhead | undefined;
+      let current: SegmentIndex | undefined;
       for (const { segment, index } of wanted) {
         const open = await this.#openFor(segment);
-        await this.#check(open, index);
+        if (ahead === undefined || segment !== current) ahead = new ReadAhead(open.file);
+        current = segment;
+        await this.#check(open, ahead, index);
         const { term, type, offset, size } = segment.locate(index);
-        entries.push({ term, type, data: await readExactly(open.file, offset, size) });
+        entries.push({ term, type, data: await readExactly(ahead, offset, size) });
       }
       return entries;
     });
@@ -87,8 +92,8 @@ export class SegmentReader {
     }
   }
 
-  async #check(open: OpenSegment, index: Index): Promise<void> {
-    const { segment, file } = open;
+  async #check(open: OpenSegment, file: ReadAhead, index: Index): Promise<void> {
+    const { segment } = open;
     const { offset, end } = segment.batchOf(index);
     if (open.checkedOffset === offset) return;
     if ((await file.size()) < end) throw this.#damage(segment, offset, index, 'the file ends inside the batch there');
