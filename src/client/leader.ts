@@ -83,21 +83,24 @@ export class LeaderFinder {
     }
     if (this.#search !== undefined) {
       // One search serves all who wait; its connection belongs to the one who began it.
-      late?.then(
-        ({ connection }) => connection?.close(),
-        () => {},
-      );
+      abandon(late);
+      late = undefined;
       const { address } = await this.#search;
       const { connection } = await this.#ask(address);
       if (connection !== undefined) return connection;
       this.forget(address);
-      late = undefined;
     }
-    return this.#searchFor(address => {
-      const asked = address === leader ? late : undefined;
-      late = asked === undefined ? late : undefined;
-      return asked ?? this.#ask(address);
-    });
+    try {
+      return await this.#searchFor(address => {
+        // The question that is late is the first of the search.
+        const asked = address === leader ? late : undefined;
+        if (asked === undefined) return this.#ask(address);
+        late = undefined;
+        return asked;
+      });
+    } finally {
+      abandon(late); // nobody has named it
+    }
   }
 
   /** Asks all servers. Rejects as `connect` does. */
@@ -162,6 +165,14 @@ export class LeaderFinder {
     }
     this.learn(connection);
   }
+}
+
+/** Nobody wants the answer any more. */
+function abandon(asked: Promise<LeaderAnswer> | undefined): void {
+  asked?.then(
+    ({ connection }) => connection?.close(),
+    () => {},
+  );
 }
 
 const PAUSE_MS = 100;

@@ -9,6 +9,7 @@ import { limitFullText, replaceBuiltIn, type SqlFunction } from './built-ins.ts'
 import { SQLITE_INTERRUPT, TYPE_BLOB, TYPE_TEXT } from './constants.ts';
 import type { Heap } from './heap.ts';
 import { matches, Stopped, type PatternRules } from './pattern.ts';
+import { refuseCall } from './refuse-call.ts';
 import { characterEnd, codePoint } from './string-search.ts';
 import type { Exports, Pointer, SqliteModule } from './wasm.ts';
 
@@ -127,7 +128,7 @@ class BoundedFunctions {
     return (context, count, values) => {
       const paths = (count - 1) / argumentsPerPath;
       if (paths > FEW_PATHS && this.#sizeOf(count, values) * paths > MAX_PATH_BYTES) {
-        return this.#refuse(context, 'so many paths in so large a JSON take too long');
+        return refuseCall(this.#exports, this.#heap, context, 'so many paths in so large a JSON take too long');
       }
       return original(context, count, values);
     };
@@ -151,7 +152,7 @@ class BoundedFunctions {
       const { sqlite3_value_bytes: size } = this.#exports;
       const isLarge = size(target) * size(patch) > MAX_MEMBER_PAIRS;
       if (isLarge && this.#members(target) * this.#members(patch) > MAX_MEMBER_PAIRS) {
-        return this.#refuse(context, 'merging so many JSON members takes too long');
+        return refuseCall(this.#exports, this.#heap, context, 'merging so many JSON members takes too long');
       }
       return original(context, count, values);
     };
@@ -167,15 +168,4 @@ class BoundedFunctions {
     for (let i = 0; i < bytes.length; i++) if (bytes[i] === COLON) count++;
     return count;
   }
-
-  #refuse(context: Pointer, message: string): void {
-    const bytes = encoder.encode(message);
-    const pointer = this.#exports.sqlite3_malloc(bytes.length);
-    if (pointer === 0) return this.#exports.sqlite3_result_error_nomem(context);
-    this.#heap.bytes.set(bytes, pointer);
-    this.#exports.sqlite3_result_error(context, pointer, bytes.length);
-    this.#exports.sqlite3_free(pointer);
-  }
 }
-
-const encoder = new TextEncoder();

@@ -6,6 +6,7 @@
  */
 
 import type { Heap } from './heap.ts';
+import { refuseCall } from './refuse-call.ts';
 import { characterEnd, codePoint, continues, indexOf, replaceAll } from './string-search.ts';
 import { FUNCTION_FLAGS, TRANSIENT } from './constants.ts';
 import type { Environment } from './vfs.ts';
@@ -167,7 +168,12 @@ export class StringFunctions {
       while (from < to) {
         const found = find(atStart);
         if (comparisons > MAX_TRIM_COMPARISONS) {
-          return this.#refuse(context, 'trimming so many bytes with so many characters takes too long');
+          return refuseCall(
+            this.#exports,
+            this.#heap,
+            context,
+            'trimming so many bytes with so many characters takes too long',
+          );
         }
         if (found === undefined) break;
         if (atStart) from += found.length;
@@ -201,18 +207,7 @@ export class StringFunctions {
       for (let i = 0; i < result.length; i++) result[i] = (digits[2 * i]! << 4) | digits[2 * i + 1]!;
     });
   }
-
-  #refuse(context: Pointer, message: string): void {
-    const bytes = encoder.encode(message);
-    const pointer = this.#exports.sqlite3_malloc(bytes.length);
-    if (pointer === 0) return this.#exports.sqlite3_result_error_nomem(context);
-    this.#heap.bytes.set(bytes, pointer);
-    this.#exports.sqlite3_result_error(context, pointer, bytes.length);
-    this.#exports.sqlite3_free(pointer);
-  }
 }
-
-const encoder = new TextEncoder();
 
 /** Characters this long are none, and not looked at for whether they repeat. */
 const MAX_CHARACTER_SIZE = 6;
