@@ -69,6 +69,8 @@ export class Inbound implements ConnectionHandlers {
   #handler: ClientHandler | undefined = undefined;
   #paused = false;
   #finished = false;
+  /** The other side sends no more. */
+  #ended = false;
   #counted = 0;
   #successor: Successor | undefined = undefined;
   /** When it is dropped: connections are few, and who does nothing must not keep one. */
@@ -119,6 +121,7 @@ export class Inbound implements ConnectionHandlers {
     this.#options.takenOver();
     this.#successor = begin(this.connection);
     if (rest.length > 0) this.#successor.received(rest);
+    if (this.#ended) this.#successor.close();
   }
 
   /** Closes once everything was sent. */
@@ -165,6 +168,7 @@ export class Inbound implements ConnectionHandlers {
   }
 
   ended(): void {
+    this.#ended = true;
     if (this.#successor !== undefined) this.#successor.close();
     else if (this.#handler === undefined) this.drop();
     else if (!this.#finished) this.#handler.ended();

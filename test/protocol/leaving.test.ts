@@ -225,3 +225,19 @@ test('the node is closed under its clients: they get the end', async () => {
   const { rm } = await import('node:fs/promises');
   await rm(own.directory, { recursive: true, force: true });
 });
+
+test('half closed before its CONNECT is served: the connection does not stay as that of a peer', async () => {
+  const { clients } = await fresh(1);
+  const client = clients[0]!;
+  const connections = server.node.metrics().connections;
+  server.host.files.hold();
+  const connect = { kind: 'connect', id: 77n, address: '127.0.0.1:1' } as const;
+  client.send(requests.execSql('INSERT INTO t VALUES (1)'), connect);
+  client.half();
+  await until(() => server.host.files.waiting === 1, 'the write is under way');
+  await turns(10);
+  server.host.files.release();
+  assert.equal((await client.result()).changes, 1);
+  await client.ended();
+  await server.connectionCount(connections - 1);
+});
