@@ -18,8 +18,8 @@ export function damaged({ directory, file, offset, what, lost }: Damage, cause?:
   const where = offset === undefined ? file : `${file} at offset ${offset}`;
   return new DqliteError('DAMAGED', `${directory}: ${where}: ${what}; ${lost}`, {
     hint:
-      'in a cluster, remove this node, empty its directory and let it join again; otherwise restore the directory ' +
-      'from a backup. The files were left as they are',
+      'in a cluster, remove this node and let one with an empty directory, and with another id than 1, join in its ' +
+      'place; otherwise restore the directory from a backup. The files were left as they are',
     cause,
   });
 }
