@@ -83,6 +83,7 @@ export async function serve(args: string[]): Promise<number> {
     logger,
     latencyMs: number('latency-ms', 1, MAX_MS),
     leases: values['no-leases'] !== true,
+    dedicatedThread: true,
     snapshotThreshold: number('snapshot-threshold', 1, Number.MAX_SAFE_INTEGER),
     snapshotTrailing: number('snapshot-trailing', 4, Number.MAX_SAFE_INTEGER),
     failureDomain: idOption('failure-domain', values['failure-domain'], 0n, USAGE),

@@ -45,6 +45,8 @@ export interface DatabaseOwner {
   left(database: Database): void;
   /** Runs what calls into SQLite and belongs to no request; it may not be done if the instance fails. */
   guard(work: () => void): void;
+  /** A response that waited for a commit is being sent. */
+  released(): void;
   /** Calls back, perhaps at once, when this node is known to lead now. */
   confirmLeadership(confirmed: (error: SqliteError | undefined) => void): void;
 }
@@ -186,6 +188,7 @@ export class Database {
     const { committed } = this.store;
     for (let gate = this.#gates.peek(); gate !== undefined && gate.version <= committed; gate = this.#gates.peek()) {
       this.#gates.shift();
+      this.#owner.released();
       if (gate.own) gate.opened(undefined);
       else this.#owner.confirmLeadership(gate.opened);
     }

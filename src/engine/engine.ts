@@ -20,6 +20,7 @@ import {
 } from '../sqlite/index.ts';
 import { decodeCommand } from '../wire/index.ts';
 import { Database, type DatabaseOwner } from './database.ts';
+import { EntryBuffers } from './entry-buffers.ts';
 import { notLeader } from './failure.ts';
 import { Maintenance } from './maintenance.ts';
 import type { EngineOptions } from './options.ts';
@@ -33,8 +34,11 @@ import { DatabaseImage, EngineSnapshot, SnapshotRestorer } from './snapshot.ts';
 export interface Replicator {
   /** Whether `propose` may be called. */
   readonly canPropose: boolean;
-  /** Appends commands to the log of the leader. Gives the index of the first. */
-  propose(commands: readonly Command[]): number;
+  /**
+   * Appends commands to the log of the leader. Gives the index of the first. `allWait`: whoever was served lately waits
+   * for them and for nothing else.
+   */
+  propose(commands: readonly Command[], allWait: boolean): number;
   /** Whether this node is known to lead at this moment. */
   hasLease(): boolean;
   /** Calls back, perhaps at once, with whether this node led at some time after the call. */
@@ -56,6 +60,8 @@ export class Engine implements DatabaseOwner {
   readonly clock: Clock;
   readonly options: EngineOptions;
   readonly slabs: PageSlabs = new PageSlabs();
+  /** Memory of log entries. To be given back when nobody reads it any more: not the log, not the network. */
+  readonly entryBuffers: EntryBuffers = new EntryBuffers();
   readonly #environment: Environment;
   readonly #logger: Logger;
   #sqlite: Sqlite;
@@ -240,6 +246,15 @@ export class Engine implements DatabaseOwner {
     if (connection.sqlite.broken === undefined) this.guard(() => connection.close());
   }
 
+  /** A request of a client has its answer. */
+  answered(): void {
+    this.#proposer.answered();
+  }
+
+  released(): void {
+    this.#proposer.released();
+  }
+
   sessionClosed(session: Session): void {
     this.#openConnections.delete(session);
     this.left(session.database);
@@ -317,11 +332,6 @@ export class Engine implements DatabaseOwner {
     const shrank = database.apply(command);
     this.left(database);
     return shrank;
-  }
-
-  /** Takes the memory of an entry back that the log does not need any more. */
-  recycleEntry(data: Uint8Array): void {
-    this.#proposer.recycle(data);
   }
 
   #database(key: string): Database {

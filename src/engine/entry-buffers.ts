@@ -8,26 +8,18 @@ const MAX_SPARE_BYTES = 32 * 1024 * 1024;
 const MIN_GRANULARITY = 4096;
 
 export class EntryBuffers {
-  readonly #spare: ArrayBuffer[] = [];
-  /** Weak: an entry that other nodes may have to be sent is not given back, and goes when the log lets go of it. */
+  /** By size. */
+  readonly #spare = new Map<number, ArrayBuffer[]>();
+  /** Weak: an entry that is not given back goes when the log lets go of it. */
   readonly #lent = new WeakSet<ArrayBuffer>();
   #spareBytes = 0;
 
   /** `size` bytes with undefined content. */
   take(size: number): Uint8Array {
-    let best = -1;
-    for (let i = 0; i < this.#spare.length; i++) {
-      const capacity = this.#spare[i]!.byteLength;
-      if (capacity >= size && (best === -1 || capacity < this.#spare[best]!.byteLength)) best = i;
-    }
-    let buffer: ArrayBuffer;
-    if (best === -1) {
-      buffer = new ArrayBuffer(capacityFor(size));
-    } else {
-      buffer = this.#spare[best]!;
-      this.#spare.splice(best, 1);
-      this.#spareBytes -= buffer.byteLength;
-    }
+    const capacity = capacityFor(size);
+    let buffer = this.#spare.get(capacity)?.pop();
+    if (buffer === undefined) buffer = new ArrayBuffer(capacity);
+    else this.#spareBytes -= capacity;
     this.#lent.add(buffer);
     return new Uint8Array(buffer, 0, size);
   }
@@ -36,9 +28,17 @@ export class EntryBuffers {
   give(bytes: Uint8Array): void {
     const { buffer } = bytes;
     if (!(buffer instanceof ArrayBuffer) || !this.#lent.delete(buffer)) return;
-    if (this.#spareBytes + buffer.byteLength > MAX_SPARE_BYTES) return;
-    this.#spare.push(buffer);
-    this.#spareBytes += buffer.byteLength;
+    const capacity = buffer.byteLength;
+    if (capacity > MAX_SPARE_BYTES) return;
+    if (this.#spareBytes + capacity > MAX_SPARE_BYTES) {
+      // Sizes that nobody asks for any more would stay for good.
+      this.#spare.clear();
+      this.#spareBytes = 0;
+    }
+    const same = this.#spare.get(capacity);
+    if (same === undefined) this.#spare.set(capacity, [buffer]);
+    else same.push(buffer);
+    this.#spareBytes += capacity;
   }
 }
 

@@ -10,7 +10,6 @@ import { assert } from '../lib/assert.ts';
 import { Queue } from '../lib/queue.ts';
 import type { Database } from './database.ts';
 import type { Command, Engine, Replicator } from './engine.ts';
-import { EntryBuffers } from './entry-buffers.ts';
 import { SLOT_BYTES, SMALL_BATCH_BYTES } from './options.ts';
 
 interface Executed {
@@ -21,13 +20,14 @@ interface Executed {
 export class Proposer {
   replicator: Replicator | undefined = undefined;
   readonly #engine: Engine;
-  readonly #buffers = new EntryBuffers();
   /** Databases with something to propose, the longest waiting first. */
   readonly #dirty = new Set<Database>();
   readonly #executed = new Queue<Executed>();
   #slotTaken = false;
   #lastBatchBytes = 0;
   #sealing = false;
+  /** Answers since the last proposal that no commit has released: to reads, and inside transactions. */
+  #otherAnswers = 0;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -77,9 +77,13 @@ export class Proposer {
     return own.database;
   }
 
-  /** Takes the memory of an entry back that the log does not need any more. */
-  recycle(data: Uint8Array): void {
-    this.#buffers.give(data);
+  answered(): void {
+    this.#otherAnswers++;
+  }
+
+  /** The answer that comes next has waited for a commit. */
+  released(): void {
+    this.#otherAnswers--;
   }
 
   /** Seals and proposes once the requests that are ready now, and in the next turns of the loop, have run. */
@@ -119,7 +123,7 @@ export class Proposer {
         continue;
       }
       const { batch, size } = database.sealNext();
-      const data = this.#buffers.take(size);
+      const data = this.#engine.entryBuffers.take(size);
       database.encode(batch, data);
       commands.push({ data, shrinks: batch.shrinks });
       proposed.push(database);
@@ -135,7 +139,9 @@ export class Proposer {
     }
     this.#slotTaken = true;
     this.#lastBatchBytes = bytes;
-    const first = replicator.propose(commands);
+    const allWait = this.#otherAnswers === 0 && this.#engine.streams.size === 0;
+    this.#otherAnswers = 0;
+    const first = replicator.propose(commands, allWait);
     for (const [position, database] of proposed.entries()) this.#executed.push({ index: first + position, database });
   }
 }

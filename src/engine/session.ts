@@ -195,6 +195,7 @@ export class Session {
   /** The present execution has handed over its answer. */
   executionEnded(): void {
     this.#execution = undefined;
+    this.engine.answered();
     if (this.ownsWriteLock) this.#idleSinceMs = this.engine.clock.monotonicMs();
     const connection = this.#connection;
     if (connection === undefined) return;

@@ -64,7 +64,7 @@ class NodeConnection implements Connection, OutboxMember {
 
   send(bytes: Uint8Array): boolean {
     if (this.#socket.destroyed) return true;
-    if (!this.#isHeld && this.#outbox.accepts(bytes.length)) {
+    if (!this.#isHeld && this.#outbox.accepts(bytes.length, this.#waitingBytes > 0)) {
       this.#outbox.add(this, bytes); // first: it may have to hand over what waits
       this.#waitingBytes += bytes.length;
       return true;

@@ -74,7 +74,8 @@ test('more than fits is handed over before the end of the turn', () => {
   const outbox = new Outbox();
   const a = new Member('a', log);
   const size = 64 * 1024;
-  assert.ok(outbox.accepts(size) && !outbox.accepts(size + 1));
+  assert.ok(outbox.accepts(size, false) && !outbox.accepts(size + 1, false));
+  assert.ok(outbox.accepts(4 * size, true) && !outbox.accepts(4 * size + 1, true));
   for (let i = 0; i < 9; i++) outbox.add(a, new Uint8Array(size));
   assert.equal(log.length, 1);
   outbox.flush();

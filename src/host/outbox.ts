@@ -21,6 +21,8 @@ interface Range {
 
 /** A message up to this size is copied; a larger one is worth a call of its own. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
+/** So is what continues a message whose beginning waits here: a call for a header wakes the receiver for nothing. */
+const MAX_CONTINUATION_BYTES = 256 * 1024;
 const CAPACITY = 512 * 1024;
 
 export class Outbox {
@@ -36,8 +38,9 @@ export class Outbox {
     for (const member of served) member.turnEnded();
   };
 
-  accepts(size: number): boolean {
-    return size <= MAX_MESSAGE_BYTES;
+  /** `continues`: something of the same connection waits already. */
+  accepts(size: number, continues: boolean): boolean {
+    return size <= (continues ? MAX_CONTINUATION_BYTES : MAX_MESSAGE_BYTES);
   }
 
   /** Copies a message that `accepts` has accepted. */

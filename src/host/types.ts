@@ -52,8 +52,11 @@ export interface File {
   readonly path: string;
   /** Reads up to `target.length` bytes; fewer only at the end of the file. Gives how many. */
   read(target: Uint8Array, offset: number): Promise<number>;
-  /** Writes the pieces one after the other, all of them. Durable when it resolves, if opened so, else after `sync`. */
-  write(pieces: readonly Uint8Array[], offset: number): Promise<void>;
+  /**
+   * Writes the pieces one after the other, all of them. Durable when it resolves, if opened so, else after `sync`.
+   * `blocking`: this thread has nothing better to do than to wait; it may, if that is faster.
+   */
+  write(pieces: readonly Uint8Array[], offset: number, blocking?: boolean): Promise<void>;
   sync(): Promise<void>;
   /** Sets the size. Durable after `sync`, also for a file opened as durable. */
   truncate(size: number): Promise<void>;

@@ -54,8 +54,8 @@ export class SegmentWriter {
     return Math.max(this.used, SEGMENT_HEADER_SIZE);
   }
 
-  /** Writes a batch; durable when it resolves. After a rejection call `repair` or nothing. */
-  async write(header: Uint8Array, data: readonly Uint8Array[]): Promise<void> {
+  /** Writes a batch; durable when it resolves. After a rejection call `repair` or nothing. `blocking`: see `File`. */
+  async write(header: Uint8Array, data: readonly Uint8Array[], blocking = false): Promise<void> {
     const pieces: Uint8Array[] = this.used === 0 ? [encodeSegmentHeader(), header, ...data] : [header, ...data];
     let end = this.used;
     for (const piece of pieces) end += piece.length;
@@ -64,7 +64,7 @@ export class SegmentWriter {
       allocated = Math.ceil((end + SPARE_SIZE) / this.#step) * this.#step;
       pieces.push(zeros.subarray(0, allocated - end));
     }
-    await this.#file.write(pieces, this.used);
+    await this.#file.write(pieces, this.used, blocking);
     this.used = end;
     this.#allocated = allocated;
   }

@@ -33,7 +33,7 @@ export class PeerInbound {
   readonly from: Peer;
   readonly #connection: Connection;
   readonly #handler: PeerHandler;
-  readonly #parser = new PeerParser();
+  readonly #parser: PeerParser;
   #receiver: SnapshotReceiver | undefined = undefined;
   /** Snapshot data is being stored: the rest waits. */
   #waiting = false;
@@ -41,10 +41,11 @@ export class PeerInbound {
   /** Bytes of messages that have not arrived as a whole. */
   bufferedBytes: number = 0;
 
-  constructor(connection: Connection, from: Peer, handler: PeerHandler) {
+  constructor(connection: Connection, from: Peer, allocate: (size: number) => Uint8Array, handler: PeerHandler) {
     this.#connection = connection;
     this.from = from;
     this.#handler = handler;
+    this.#parser = new PeerParser({ allocate });
   }
 
   received(bytes: Uint8Array): void {

@@ -49,7 +49,12 @@ export class PeerLink {
     this.#unreachable = unreachable;
   }
 
-  /** Sends a message, in pieces that must not change afterwards. */
+  /** The network has taken all that was sent. */
+  get isIdle(): boolean {
+    return this.#queue.length === 0 && (this.#connection?.pendingBytes ?? 0) === 0;
+  }
+
+  /** Sends a message, in pieces that must not change before the link is idle. */
   send(pieces: readonly Uint8Array[]): void {
     if (this.#closed) return;
     const connection = this.#connection;

@@ -28,7 +28,8 @@ class FakeConnection implements Connection {
 
 function peers(maxBufferedBytes: number): Peers {
   const { net, clock } = nodeHost();
-  const options = { net, clock, self: MEMBER, connectTimeoutMs: 1, logger: silentLogger, maxBufferedBytes };
+  const allocate = (size: number): Uint8Array => new Uint8Array(size);
+  const options = { net, clock, self: MEMBER, connectTimeoutMs: 1, logger: silentLogger, maxBufferedBytes, allocate };
   return new Peers(options, {
     message() {},
     snapshot: () => undefined,

@@ -25,6 +25,8 @@ export interface PeersOptions extends PeerLinkOptions {
    * largest entries, 1 GiB.
    */
   readonly maxBufferedBytes?: number;
+  /** Gives memory for an entry that is being received. */
+  readonly allocate: (size: number) => Uint8Array;
 }
 
 /** Connections that peers have open to this node; the oldest goes when there are more, of strangers if there are any. */
@@ -55,7 +57,7 @@ export class Peers {
 
   /** A connection whose first request was CONNECT. Gives who takes what follows. */
   accept(connection: Connection, from: Peer): PeerInbound {
-    const inbound = new PeerInbound(connection, from, {
+    const inbound = new PeerInbound(connection, from, this.#options.allocate, {
       message: (peer, message) => this.#events.message(peer, message),
       snapshot: (peer, message, size) => this.#events.snapshot(peer, message, size),
       buffered: difference => this.#buffered(difference),
@@ -76,6 +78,12 @@ export class Peers {
       link.close();
       this.#links.delete(id);
     }
+  }
+
+  /** Nothing that was sent is still to be taken by the network. */
+  get isIdle(): boolean {
+    for (const link of this.#links.values()) if (!link.isIdle) return false;
+    return true;
   }
 
   close(): void {

@@ -37,6 +37,8 @@ export class LogWriter {
   #idle: (() => void) | undefined = undefined;
   /** Settles when the snapshot that is being taken is written: the log changes in no other way meanwhile. */
   snapshotTaken: Promise<void> | undefined = undefined;
+  /** Nobody is kept waiting if this thread waits for the next write itself. */
+  mayBlock = false;
 
   constructor(log: Log, events: LogWriterEvents) {
     this.#log = log;
@@ -98,7 +100,9 @@ export class LogWriter {
   }
 
   async #do(work: Work): Promise<void> {
-    if (work.kind === 'append') return this.#log.append(work.entries);
+    const blocking = this.mayBlock;
+    this.mayBlock = false;
+    if (work.kind === 'append') return this.#log.append(work.entries, blocking);
     await this.snapshotTaken;
     switch (work.kind) {
       case 'truncate':

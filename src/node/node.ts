@@ -68,7 +68,9 @@ export class Node {
         else await writeIdFile(files, options.directory, self);
       }
       const state = await log.loadState();
-      const raft = new Raft({ ...self, ...timing(options), leases: options.leases ?? true, seed: seedOf(host) }, state);
+      const { leases = true, logCacheBytes } = options;
+      const cache = logCacheBytes === undefined ? {} : { maxCacheBytes: logCacheBytes };
+      const raft = new Raft({ ...self, ...timing(options), leases, ...cache, seed: seedOf(host) }, state);
       await checkConfiguration(files, options.directory, self, raft.configuration);
       const environment = {
         wallMs: () => clock.wallMs(),
@@ -113,7 +115,14 @@ export class Node {
     const self = { id: options.id, address: options.address };
     const makePeers = (handler: Replica): Peers =>
       new Peers(
-        { net: host.net, clock: host.clock, logger, self, connectTimeoutMs: PEER_CONNECT_MS },
+        {
+          net: host.net,
+          clock: host.clock,
+          logger,
+          self,
+          connectTimeoutMs: PEER_CONNECT_MS,
+          allocate: size => engine.entryBuffers.take(size),
+        },
         {
           message: (from, message) => handler.received(from, message),
           snapshot: (from, message, size) => handler.snapshotOffered(from, message, size),
@@ -126,6 +135,7 @@ export class Node {
       logger,
       ...timing(options),
       peers: makePeers,
+      dedicatedThread: options.dedicatedThread ?? false,
       flush: () => host.net.flush(),
       onEvent: event => events.emit(event),
       snapshotThreshold: options.snapshotThreshold ?? 0,

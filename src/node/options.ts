@@ -31,10 +31,17 @@ export interface NodeOptions {
    * stopped by its host and goes on as if no time had passed; otherwise switch it off: reads ask the others together.
    */
   readonly leases?: boolean | undefined;
+  /**
+   * Nothing but this node runs on this thread (default false; `dqlite-node serve` says so): while it is the only voter
+   * and everybody whom it serves waits for the same write, the thread waits for the disk itself, which is faster.
+   */
+  readonly dedicatedThread?: boolean | undefined;
   /** Take a snapshot after this many entries, as C dqlite does; by default when the log outweighs the databases. */
   readonly snapshotThreshold?: number | undefined;
   /** Entries kept on disk before a snapshot. */
   readonly snapshotTrailing?: number | undefined;
+  /** Bytes of the newest log entries kept in memory for followers that lag (default 32 MiB). */
+  readonly logCacheBytes?: number | undefined;
   readonly failureDomain?: bigint | undefined;
   readonly maxConnections?: number | undefined;
   /** Largest request in bytes. */
@@ -93,8 +100,10 @@ const CHECKS: Readonly<Record<keyof NodeOptions, Check>> = {
   host: ofType('object'),
   latencyMs: range(1, MAX_TIME_MS),
   leases: ofType('boolean'),
+  dedicatedThread: ofType('boolean'),
   snapshotThreshold: range(0, MAX),
   snapshotTrailing: range(0, MAX),
+  logCacheBytes: range(0, MAX),
   failureDomain: unsigned(0n),
   maxConnections: range(1, MAX),
   maxRequestBytes: range(1, MAX),

@@ -43,6 +43,8 @@ export interface ReplicaOptions {
   readonly snapshotTrailing: number;
   /** The connections to the other members; what they send comes back by `received` and its neighbours. */
   readonly peers: (replica: Replica) => Peers;
+  /** Nothing else runs on this thread. */
+  readonly dedicatedThread: boolean;
   /** Hands over to the network what was sent: others wait for it. */
   readonly flush: () => void;
   readonly onEvent: (event: ReplicaEvent) => void;
@@ -102,6 +104,8 @@ export class Replica implements Replicator {
   readonly #incoming: IncomingSnapshots;
   /** What the core wants done; carried out in order, never one inside of another. */
   readonly #outputs = new Queue<Output>();
+  /** Data of entries that the core has let go of. */
+  readonly #released: Uint8Array[] = [];
   #carrying = false;
   /** Whether the core wants the snapshot that was offered just now. */
   #wanted = false;
@@ -164,8 +168,9 @@ export class Replica implements Replicator {
     return this.#raft.canPropose && !this.#stopped;
   }
 
-  propose(commands: readonly Command[]): Index {
+  propose(commands: readonly Command[], allWait: boolean): Index {
     const first = this.#raft.log.lastIndex + 1;
+    this.#writer.mayBlock = allWait && this.#options.dedicatedThread && !this.#raft.hasPeers;
     this.#step({ kind: 'propose', entries: commands.map(command => ({ type: 'command', ...command })) });
     assert(this.#raft.log.lastIndex === first + commands.length - 1, 'a proposal was refused');
     return first;
@@ -312,6 +317,14 @@ export class Replica implements Replicator {
       this.#carrying = false;
     }
     this.#options.flush();
+    this.#recycle();
+  }
+
+  /** Gives memory of entries back, which is in no message now: unless one has not been taken by the network yet. */
+  #recycle(): void {
+    if (this.#released.length === 0) return;
+    if (this.#peers.isIdle) for (const data of this.#released) this.#engine.entryBuffers.give(data);
+    this.#released.length = 0;
   }
 
   #carryOut(output: Output): void {
@@ -483,8 +496,7 @@ export class Replica implements Replicator {
       }
       this.#applyEntry(index, entry);
       const released = this.#raft.releaseData(index);
-      // Without followers nobody else has seen the data.
-      if (released !== undefined && !this.#raft.hasPeers) this.#engine.recycleEntry(released.data);
+      if (released !== undefined) this.#released.push(released.data);
     }
     this.#applying = false;
     this.#considerSnapshot();

@@ -15,7 +15,7 @@ import {
   PROBE_HIGH,
 } from './codes.ts';
 
-/** Entry data up to here is copied behind the header: one piece is cheaper to send than many. */
+/** The data of several entries is copied behind the header up to here: one piece is cheaper to send than many. */
 const COPIED_SIZE_MAX = 64 * 1024;
 
 /**
@@ -99,7 +99,7 @@ function encodeAppendEntries(message: AppendEntries): Uint8Array[] {
     assert(data.length % 8 === 0, `entry data of ${data.length} bytes`);
     dataSize += data.length;
   }
-  const copies = dataSize <= COPIED_SIZE_MAX;
+  const copies = entries.length > 1 && dataSize <= COPIED_SIZE_MAX;
   const writer = begin(messageType.appendEntries, headerSize, copies ? dataSize : 0);
   writer.safeUint64(message.term);
   writer.safeUint64(message.previousIndex);

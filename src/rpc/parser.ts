@@ -23,6 +23,8 @@ export type PeerEvent =
 export interface PeerParserOptions {
   /** Entry data that comes out in one message, unless a single entry has more. */
   readonly maxBatchBytes?: number;
+  /** Gives memory for the data of a large entry. */
+  readonly allocate?: (size: number) => Uint8Array;
 }
 
 const DEFAULT_MAX_BATCH_BYTES = 4 * 1024 * 1024;
@@ -39,6 +41,7 @@ interface Partial {
 
 export class PeerParser {
   readonly #maxBatchBytes: number;
+  readonly #allocate: (size: number) => Uint8Array;
   readonly #bytes = new ByteQueue();
   #append: AppendEntriesHeader | undefined = undefined;
   /** Entries of `append` that came out in earlier messages, and those of the next. */
@@ -51,6 +54,7 @@ export class PeerParser {
 
   constructor(options: PeerParserOptions = {}) {
     this.#maxBatchBytes = options.maxBatchBytes ?? DEFAULT_MAX_BATCH_BYTES;
+    this.#allocate = options.allocate ?? (size => new Uint8Array(size));
   }
 
   /** Bytes that arrived and have not come out. */
@@ -144,7 +148,7 @@ export class PeerParser {
     if (this.#partial === undefined) {
       if (this.#bytes.size >= size) return this.#bytes.take(size);
       if (size <= LARGE_ENTRY_SIZE) return undefined;
-      this.#partial = { data: new Uint8Array(size), filled: 0 };
+      this.#partial = { data: this.#allocate(size), filled: 0 };
     }
     const partial = this.#partial;
     while (partial.filled < size) {

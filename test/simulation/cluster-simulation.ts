@@ -62,6 +62,8 @@ class ClusterSimulation {
         nodes: random.pick(NODES),
         snapshotThreshold: random.pick([0, 10, 50, 200]),
         snapshotTrailing: random.pick([0, 5, 100]),
+        // Mostly little: memory of entries is used again, and followers that lag are sent what is read from the disk.
+        logCacheBytes: streamOf(seed, 'cache').pick([0, 100_000, 32 * 2 ** 20]),
         fileLatencyMs: source => (0.02 + source.float() * 0.4) * this.#slowDisks,
         latencyMs: () => (0.2 + latencies.float() * 0.8) * this.#slowNetwork,
       },

@@ -19,6 +19,7 @@ export interface ClusterWorldOptions {
   readonly nodes: number;
   readonly snapshotThreshold: number;
   readonly snapshotTrailing: number;
+  readonly logCacheBytes: number;
   readonly sabotage?: ((files: SimulatedFiles) => void) | undefined;
   readonly fileLatencyMs: (random: SeededRandom) => number;
   readonly latencyMs: (from: string, to: string) => number;
@@ -67,7 +68,7 @@ export class Member {
     const { host } = this;
     this.hasFaults = false;
     this.failure = undefined;
-    const { snapshotThreshold, snapshotTrailing } = this.#options;
+    const { snapshotThreshold, snapshotTrailing, logCacheBytes } = this.#options;
     const starting = Node.start({
       id: this.id,
       address: this.address,
@@ -76,6 +77,7 @@ export class Member {
       latencyMs: LATENCY_MS,
       snapshotThreshold,
       snapshotTrailing,
+      logCacheBytes,
       logger: this.#logger(),
       engine: { ...defaultEngineOptions, ...SHORT_TIMEOUTS },
       onFailure: error => {
