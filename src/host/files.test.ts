@@ -78,6 +78,25 @@ function conformance(subjectOf: (context: TestContext) => Subject): void {
     for (const mode of ['read', 'write'] as const) await (await files.open(target, { mode })).close();
   });
 
+  check('a write that may block is like any other', async subject => {
+    const { files, directory } = subject;
+    const target = files.join(directory, 'a');
+    const file = await files.open(target, { mode: 'create', durable: true });
+    // More pieces, and more bytes, than are worth waiting for, and less.
+    const many = Array.from({ length: 1200 }, (_, i) => bytesOf(i % 7, i));
+    const batches = [[bytesOf(3000, 1), bytesOf(0, 2), bytesOf(5000, 3)], many, [bytesOf(300_000, 4)], [bytesOf(9, 5)]];
+    let size = 0;
+    for (const batch of batches) {
+      await file.write(batch, size, true);
+      size += Buffer.concat(batch).length;
+    }
+    await file.close();
+    assert.deepEqual(await contentOf(subject, target), Buffer.concat(batches.flat()));
+    const reading = await files.open(target, { mode: 'read' });
+    await assert.rejects(reading.write([bytesOf(5, 6)], 0, true), FileError);
+    await reading.close();
+  });
+
   check('a file open for reading cannot be written', async subject => {
     const target = await make(subject, 'a', bytesOf(10, 1));
     const file = await subject.files.open(target, { mode: 'read' });

@@ -87,3 +87,36 @@ test('who does not lead any more says so, whatever was found', async () => {
   }
   world.close();
 });
+
+test('a proposal says whether everybody who was served waits for it', async () => {
+  const world = await EngineWorld.create();
+  const [one, two, three] = world.connectMany('x', 3) as [EngineClient, EngineClient, EngineClient];
+  world.exec(one, 'CREATE TABLE t (a)');
+  const proposing = (...work: (() => void)[]): boolean | undefined => {
+    world.allWait = undefined;
+    for (const client of [one, two, three]) client.answers.length = 0;
+    for (const step of work) step();
+    world.settle();
+    return world.allWait;
+  };
+  const insert = (client: EngineClient) => (): void => client.exec('INSERT INTO t VALUES (1)');
+  assert.equal(proposing(insert(one)), true, 'a lone writer');
+  assert.equal(proposing(insert(one), insert(two), insert(three)), true, 'writers only');
+  assert.equal(
+    proposing(insert(one), () => two.query('SELECT a FROM t')),
+    false,
+    'somebody reads',
+  );
+  assert.equal(proposing(insert(one), insert(two)), true, 'nobody reads any more');
+  assert.equal(
+    proposing(insert(one), () => two.exec('this is not SQL')),
+    true,
+    'an error may come of what is not committed: it waits too',
+  );
+  assert.equal(
+    proposing(insert(one), () => two.exec('BEGIN')),
+    false,
+    'somebody began a transaction',
+  );
+  world.close();
+});

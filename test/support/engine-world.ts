@@ -206,6 +206,8 @@ export class EngineWorld implements Replicator {
   /** Whether leadership is known without asking; else `confirm` answers. */
   lease = true;
   canPropose = true;
+  /** What the last proposal said of those who were served since the one before. */
+  allWait: boolean | undefined = undefined;
   /** What was logged as an error. To be emptied by tests that cause some. */
   readonly errors: string[];
   readonly #asked: ((leads: boolean) => void)[] = [];
@@ -256,7 +258,8 @@ export class EngineWorld implements Replicator {
 
   // --- For the engine -------------------------------------------------------------------------------------------
 
-  propose(commands: readonly Command[]): number {
+  propose(commands: readonly Command[], allWait: boolean): number {
+    this.allWait = allWait;
     const first = this.#lastIndex + 1;
     for (const { data } of commands) {
       const command = decodeCommand(data);
