@@ -22,7 +22,7 @@ const PLAIN = 0;
 const DATE = 1;
 const BOOLEAN = 2;
 
-/** Up to this length a byte loop is faster than a native copy with its view object. */
+/** Up to this length a loop is faster than a native copy with its view object. */
 const SHORT_TEXT = 48;
 /** Doubles hold all integers below this exactly. */
 const EXACT_LIMIT = 2 ** 53;
@@ -116,20 +116,28 @@ export class RowEncoder {
     const { pointer, connection } = this.#statement;
     const text = this.#exports.sqlite3_column_text(pointer, column);
     const size = this.#exports.sqlite3_column_bytes(pointer, column);
-    const heap = connection.sqlite.heap.bytes;
+    const { heap } = connection.sqlite;
+    const { bytes: source } = heap;
     if (text === 0 && size > 0) throw connection.error(7);
     if (size > SHORT_TEXT) {
       // Text on the wire ends at its first NUL.
-      const end = heap.indexOf(0, text);
-      writer.textBytes(heap.subarray(text, end));
+      const end = source.indexOf(0, text);
+      writer.textBytes(source.subarray(text, end));
       return;
     }
     const padded = pad8(size + 1);
     writer.reserve(padded);
-    const { bytes, offset } = writer;
+    const { bytes, offset, view: target } = writer;
+    const { view } = heap;
     let length = 0;
+    for (; length + 4 <= size; length += 4) {
+      const word = view.getInt32(text + length, true);
+      // One of the four bytes is a NUL (Hacker's Delight, "Find First 0-Byte").
+      if (((word - 0x01010101) & ~word & 0x80808080) !== 0) break;
+      target.setInt32(offset + length, word, true);
+    }
     for (; length < size; length++) {
-      const byte = heap[text + length]!;
+      const byte = source[text + length]!;
       if (byte === 0) break;
       bytes[offset + length] = byte;
     }

@@ -204,7 +204,12 @@ export class Writer {
 
   zeros(count: number): void {
     this.reserve(count);
-    this.bytes.fill(0, this.offset, this.offset + count);
+    if (count === 8) {
+      // A word, the most frequent case, costs less without a native call.
+      this.view.setFloat64(this.offset, 0);
+    } else {
+      this.bytes.fill(0, this.offset, this.offset + count);
+    }
     this.offset += count;
   }
 

@@ -340,3 +340,16 @@ test('names of columns are as SQLite gives them: repeated, empty, long, of any b
   connection.write(encoded(requests.interrupt));
   await connection.empty();
 });
+
+test('a text arrives up to its first NUL, whatever its length and wherever that is', async () => {
+  const connection = await fresh('CREATE TABLE t (at INTEGER, v TEXT)');
+  const all = 'äbcdefghijklmnopqrstuvwxyz0123456789ÿABCDEFGHIJKLMNOPQRSTUVWXYZ';
+  const lengths = 'WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 60)';
+  await connection.exec(`${lengths} INSERT INTO t SELECT i, substr(?1, 1, i) FROM n`, all);
+  const cut = 'substr(?1, 1, a.i) || char(0) || substr(?1, 1, b.i)';
+  await connection.exec(`${lengths} INSERT INTO t SELECT a.i, ${cut} FROM n AS a, n AS b`, all);
+  const rows = await connection.query('SELECT at, v FROM t');
+  assert.equal(rows.length, 61 + 61 * 61);
+  for (const [at, v] of rows) assert.equal(v, all.slice(0, Number(at)));
+  connection.close();
+});
