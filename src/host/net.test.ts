@@ -1,6 +1,7 @@
 /** What every `Net` does, tried on TCP and abstract sockets of this machine and on the simulated network. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { DqliteError, type ErrorCode } from '../lib/errors.ts';
 import { SeededRandom } from '../lib/random.ts';
@@ -411,3 +412,22 @@ for (const seed of [1, 2, 3]) {
   describe(`the simulated network, seed ${seed}`, () => conformance(() => simulated(seed, 'server.example:0')));
 }
 describe('abstract names of a simulated machine', () => conformance(() => simulated(4, '@')));
+
+test(
+  'both ends of a connection look whether the other is still there',
+  { skip: process.platform !== 'linux' },
+  async () => {
+    const made = await link(real('127.0.0.1:0'));
+    const port = Number(made.listener.address.split(':')[1]).toString(16).toUpperCase().padStart(4, '0');
+    // Local address, remote address, state (01: established), queues, and the timer that runs (02: keep-alive).
+    const connections = readFileSync('/proc/net/tcp', 'utf8')
+      .split('\n')
+      .map(line => line.trim().split(/\s+/))
+      .filter(
+        ([, local, remote, state]) => state === '01' && (local?.endsWith(`:${port}`) || remote?.endsWith(`:${port}`)),
+      );
+    await finish(real('127.0.0.1:0'), made);
+    const timers = connections.map(([, , , , , timer]) => timer?.slice(0, 2));
+    assert.deepEqual(timers, ['02', '02']);
+  },
+);

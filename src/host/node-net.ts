@@ -13,6 +13,9 @@ import type { Connection, ConnectionHandlers, Listener, Net } from './types.ts';
  * lose seconds to retransmissions. The system may cap it.
  */
 const BACKLOG = 4096;
+/** A machine that is gone without a word is found out this long after the last that was heard of it, and ten seconds. */
+const KEEP_ALIVE_MS = 60_000;
+const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
 /** Bytes of an abstract name without the leading NUL. */
 const ABSTRACT_NAME_SIZE = 107;
 const NODE_MAJOR = Number(process.versions.node.split('.')[0]);
@@ -111,7 +114,7 @@ export class NodeNet implements Net {
   listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
     const target = socketTarget(parseAddress(address), address);
     // allowHalfOpen: a client that has sent its last request may close its side and still read the answers.
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, socket => {
+    const server = net.createServer({ allowHalfOpen: true, ...SOCKET_OPTIONS }, socket => {
       const connection = new NodeConnection(socket, peerOf(socket), this.#outbox);
       connection.attach(accept(connection));
     });
@@ -139,7 +142,7 @@ export class NodeNet implements Net {
   connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
     const target = socketTarget(parseAddress(address), address);
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ ...target, noDelay: true } as net.NetConnectOpts);
+      const socket = net.connect({ ...target, ...SOCKET_OPTIONS } as net.NetConnectOpts);
       const fail = (error: Error): void => {
         socket.destroy();
         reject(new DqliteError('CONNECTION', `cannot connect to ${address}: ${systemText(error)}`, { cause: error }));
