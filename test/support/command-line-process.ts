@@ -12,8 +12,6 @@ import type { Finished } from './child.ts';
 
 const END_MS = 5000;
 
-type Write = typeof process.stdout.write;
-
 /** Takes what is written to a stream. Gives the text so far. */
 function capture(stream: NodeJS.WriteStream): () => string {
   const pieces: Buffer[] = [];
@@ -23,7 +21,7 @@ function capture(stream: NodeJS.WriteStream): () => string {
     if (typeof done === 'function') process.nextTick(done);
     return true;
   };
-  stream.write = write as Write;
+  stream.write = write;
   return () => Buffer.concat(pieces).toString();
 }
 
@@ -47,7 +45,8 @@ async function play({ args, cwd, input }: CommandRequest): Promise<Finished> {
     await setImmediate();
   }
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
-  return { code: Number(process.exitCode ?? 0), signal: null, stdout: stdout(), stderr: stderr() };
+  for (const signal of ['SIGINT', 'SIGTERM']) process.removeAllListeners(signal);
+  return { code: process.exitCode ?? 0, signal: null, stdout: stdout(), stderr: stderr() };
 }
 
 const requests = createInterface({ input: process.stdin });
