@@ -36,9 +36,12 @@ class NodeConnection implements Connection, OutboxMember {
   #waitingBytes = 0;
   #isHeld = false;
   #drained: () => void = () => {};
-  /** Node's own drain event comes only after a write beyond its high-water mark. */
-  readonly #written = (): void => {
-    if (!this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
+  /**
+   * Node's own drain event comes only after a write beyond its high-water mark. A write that has failed, as of a client
+   * that has reset the connection, is reported here before the socket counts as destroyed.
+   */
+  readonly #written = (error?: Error | null): void => {
+    if (error instanceof Error || !this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
     this.#isHeld = false;
     this.#drained();
   };

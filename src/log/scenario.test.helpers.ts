@@ -11,7 +11,7 @@
 import assert from 'node:assert/strict';
 import type { SeededRandom } from '../lib/random.ts';
 import { encodeConfiguration, type Entry, type Index, type ServerId, type Term } from '../raft/index.ts';
-import type { SimulatedFiles } from '../simulation/index.ts';
+import { SimulatedFiles, type OperationKind } from '../simulation/index.ts';
 import type { Log, Retention } from './index.ts';
 import {
   assertEntries,
@@ -251,6 +251,27 @@ export async function live(
   const log = await openLog(files, { segmentSize: SEGMENT_SIZE, ...options });
   for (const step of steps) await step(log, model);
   await log.close();
+}
+
+/**
+ * Which operations of `life`, of those that count, a sweep tries: one of `stride`, others each time, and the first of each
+ * kind. Files whose names differ by a number only are of one kind.
+ */
+export async function sample(
+  stride: number,
+  counts: (kind: OperationKind) => boolean = () => true,
+): Promise<(operation: number) => boolean> {
+  const kinds: string[] = [];
+  const files = new SimulatedFiles({
+    latencyMs: kind => {
+      if (counts(kind)) kinds.push(files.lastOperation.replaceAll(/, \d+ bytes$|\d+/g, ''));
+      return 0;
+    },
+  });
+  await live(files, new Model());
+  const firsts = new Set([...new Set(kinds)].map(kind => kinds.indexOf(kind) + 1));
+  const offset = Date.now() % stride;
+  return operation => operation % stride === offset || firsts.has(operation);
 }
 
 /** How a process or machine may end; gives what the next process finds. */

@@ -3,7 +3,6 @@
  * somebody else to its cluster, so a contradiction is refused.
  */
 
-import { parse } from 'yaml';
 import { FileError, type Files } from '../host/types.ts';
 import { decodeUtf8, encodeUtf8 } from '../lib/bytes.ts';
 import { DqliteError, messageOf } from '../lib/errors.ts';
@@ -84,7 +83,7 @@ export async function checkConfiguration(
 export async function checkInfoFile(files: Files, directory: string, self: Identity): Promise<void> {
   const text = await readText(files, files.join(directory, INFO_FILE));
   if (text === undefined) return;
-  const info = parseInfo(directory, text);
+  const info = await parseInfo(directory, text);
   if (typeof info !== 'object' || info === null) return;
   const { ID: id, Address: address } = info as { ID?: unknown; Address?: unknown };
   if ((id === undefined || id === self.id) && (address === undefined || address === self.address)) return;
@@ -95,7 +94,9 @@ export async function checkInfoFile(files: Files, directory: string, self: Ident
   );
 }
 
-function parseInfo(directory: string, text: string): unknown {
+/** Few directories have one, and the parser takes longer to load than everything else that is needed at a start. */
+async function parseInfo(directory: string, text: string): Promise<unknown> {
+  const { parse } = await import('yaml');
   try {
     return parse(text, { intAsBigInt: true });
   } catch (error) {

@@ -36,6 +36,11 @@ export interface Fault {
   readonly repeat?: boolean;
 }
 
+/** Can fail by ENOSPC. */
+export function needsSpace(kind: OperationKind): boolean {
+  return NEED_SPACE.includes(kind);
+}
+
 const NEED_SPACE: readonly OperationKind[] = [
   'create',
   'write',
@@ -65,7 +70,7 @@ export class FaultPlan {
     for (const entry of this.#faults) {
       const { kinds, repeat = false } = entry.fault;
       if (kinds !== undefined && !kinds.includes(kind)) continue;
-      if (entry.fault.code === 'ENOSPC' && !NEED_SPACE.includes(kind)) continue;
+      if (entry.fault.code === 'ENOSPC' && !needsSpace(kind)) continue;
       entry.countdown--;
       if (entry.countdown === 0 || (repeat && entry.countdown < 0)) code ??= entry.fault.code;
     }

@@ -2,7 +2,7 @@
 
 export { SimulatedClock } from './clock.ts';
 export type { SimulatedConnection } from './connection.ts';
-export type { Fault, OperationKind } from './faults.ts';
+export { needsSpace, type Fault, type OperationKind } from './faults.ts';
 export { SimulatedFiles, type SimulatedFilesOptions } from './files.ts';
 export { simulatedHost, type SimulatedHost, type SimulatedHostOptions } from './host.ts';
 export { SimulatedNetwork, type NetworkOptions } from './network.ts';

@@ -13,12 +13,13 @@ import { playTranscript } from '../support/transcript.ts';
 
 const BUILD_AND_RUN_MS = 60_000;
 
-/** The sources as a checkout has them: nothing is built. */
+/** The sources as a checkout has them: nothing is built. The tests are left out: they would only be compiled. */
 function cleanCopy(scope: Scope): string {
   const copy = temporaryDirectory(scope);
   const left = new Set(['.git', 'node_modules', 'dist']);
+  const filter = (file: string): boolean => !file.endsWith('.test.ts');
   for (const name of readdirSync(ROOT)) {
-    if (!left.has(name)) cpSync(path.join(ROOT, name), path.join(copy, name), { recursive: true });
+    if (!left.has(name)) cpSync(path.join(ROOT, name), path.join(copy, name), { recursive: true, filter });
   }
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(copy, 'node_modules'));
   return copy;

@@ -5,17 +5,24 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
+import type { Finished } from '../support/child.ts';
+import { CommandLine } from '../support/command-line.ts';
 import { within } from '../support/wait.ts';
 import { MAIN } from '../support/paths.ts';
 import { freePort } from '../support/ports.ts';
-import { serve, serveAndFail, type ServeOptions } from '../support/serve.ts';
+import { serve, serveAndFail, serveArguments, type ServeOptions } from '../support/serve.ts';
 import { temporaryDirectory, type Scope } from '../support/temporary.ts';
 import { Connection } from '../support/connection.ts';
 
+const commandLine = new CommandLine({ after });
+
 /** Starts a node that must refuse. Gives what it said, without log lines. */
-async function refusal(scope: Scope, options: ServeOptions): Promise<string> {
-  const { code, stdout, stderr } = await serveAndFail(scope, options);
+async function refusal(options: ServeOptions): Promise<string> {
+  return messageOf(await commandLine.run(serveArguments(options)));
+}
+
+function messageOf({ code, stdout, stderr }: Finished): string {
   assert.equal(stdout, '');
   assert.equal(code, 1, stderr);
   const lines = stderr.split('\n').filter(line => line !== '' && !line.startsWith('time='));
@@ -45,7 +52,7 @@ test('the address is taken: a new directory is not spoilt by it', async t => {
   const address = `127.0.0.1:${await freePort()}`;
   const first = await serve(t, { directory: temporaryDirectory(t), address });
   const directory = temporaryDirectory(t);
-  const message = await refusal(t, { directory, address });
+  const message = messageOf(await serveAndFail(t, { directory, address }));
   assert.match(message, new RegExp(`cannot listen on ${address}: .*EADDRINUSE`));
   assert.match(message, /hint: choose another address, or stop the process that has this one/);
   // The advice can be followed.
@@ -56,7 +63,7 @@ test('the address is taken: a new directory is not spoilt by it', async t => {
 
 test('an address that is not on this machine', async t => {
   assert.match(
-    await refusal(t, { directory: temporaryDirectory(t), address: '203.0.113.7:1' }),
+    await refusal({ directory: temporaryDirectory(t), address: '203.0.113.7:1' }),
     /cannot listen on 203\.0\.113\.7:1: .*EADDRNOTAVAIL.*\n {2}hint: this machine has no such address/,
   );
 });
@@ -78,7 +85,7 @@ test('a node that nobody lets into a cluster is stopped at once', async t => {
 test('the directory is in use by a living process, which goes on', async t => {
   const directory = temporaryDirectory(t);
   const first = await serve(t, { directory });
-  const message = await refusal(t, { directory });
+  const message = messageOf(await serveAndFail(t, { directory }));
   assert.match(message, new RegExp(`${directory} is in use by process ${first.child.pid} `));
   assert.match(message, /hint: stop that process; if it does not exist any more, remove .*dqlite-node-lock/);
   const client = await Connection.open(first.address, 'x.db');
@@ -149,7 +156,7 @@ test('damage: the file and the place, and nothing is changed', async t => {
     bytes[byte]! ^= 0x40;
     writeFileSync(path.join(directory, file), bytes);
     const before = contents(directory);
-    const message = await refusal(t, { directory });
+    const message = await refusal({ directory });
     assert.ok(message.includes(`${directory}: ${file}`), `${file}: ${message}`);
     assert.match(message, where, file);
     assert.match(message, /hint: in a cluster, remove this node, .* The files were left as they are/);
@@ -161,10 +168,10 @@ test('an id or address that contradicts the directory', async t => {
   const directory = await usedDirectory(t);
   const hint =
     /hint: start the node with the id and address that the directory was made with, or use another directory/;
-  const otherId = await refusal(t, { directory, id: 2n });
+  const otherId = await refusal({ directory, id: 2n });
   assert.match(otherId, /id 2 is not a member of the cluster in this directory, which has 1 at node\.test:1/);
   assert.match(otherId, hint);
-  const otherAddress = await refusal(t, { directory, address: 'other.test:1', bind: '127.0.0.1:0' });
+  const otherAddress = await refusal({ directory, address: 'other.test:1', bind: '127.0.0.1:0' });
   assert.match(otherAddress, /node 1 has the address node\.test:1 in this directory, not other\.test:1/);
   assert.match(otherAddress, hint);
 });
@@ -173,12 +180,12 @@ test('an info.yaml that contradicts the command line, or makes no sense', async 
   const directory = await usedDirectory(t);
   const file = path.join(directory, 'info.yaml');
   writeFileSync(file, 'Address: node.test:1\nID: 3297041220608546238\nRole: 0\n');
-  const message = await refusal(t, { directory });
+  const message = await refusal({ directory });
   assert.match(message, /info\.yaml says node 3297041220608546238 at node\.test:1, not 1 at node\.test:1/);
   writeFileSync(file, 'Address: elsewhere.test:1\nID: 1\nRole: 0\n');
-  assert.match(await refusal(t, { directory }), /info\.yaml says node 1 at elsewhere\.test:1, not 1 at node\.test:1/);
+  assert.match(await refusal({ directory }), /info\.yaml says node 1 at elsewhere\.test:1, not 1 at node\.test:1/);
   writeFileSync(file, 'Address: [node.test\n');
-  assert.match(await refusal(t, { directory }), /info\.yaml cannot be read: .*\n {2}hint: restore the file/);
+  assert.match(await refusal({ directory }), /info\.yaml cannot be read: .*\n {2}hint: restore the file/);
   writeFileSync(file, 'Address: node.test:1\nID: 1\nRole: 0\n');
   await (await serve(t, { directory })).stop();
 });
@@ -187,7 +194,7 @@ test('a file where the directory should be', async t => {
   const file = path.join(temporaryDirectory(t), 'file');
   writeFileSync(file, '');
   const hint = 'hint: name a directory, or one that does not exist yet';
-  const message = await refusal(t, { directory: file });
+  const message = await refusal({ directory: file });
   assert.equal(message, `dqlite-node: ${file} cannot be opened: not a directory\n  ${hint}`);
-  assert.match(await refusal(t, { directory: path.join(file, 'below') }), /below cannot be opened: .*ENOTDIR/);
+  assert.match(await refusal({ directory: path.join(file, 'below') }), /below cannot be opened: .*ENOTDIR/);
 });

@@ -4,29 +4,33 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import type { Finished } from '../support/child.ts';
+import { CommandLine } from '../support/command-line.ts';
 import { readContent } from '../support/content.ts';
 import { copyOf } from '../support/copies.ts';
 import { freePort } from '../support/ports.ts';
-import { dqliteNode, serve, type ServedNode } from '../support/serve.ts';
+import { serve, type ServedNode } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { Connection } from '../support/connection.ts';
 
 test('import and export', async t => {
+  const commandLine = new CommandLine(t);
+  const dqliteNode = (...args: string[]): Promise<Finished> => commandLine.run(args);
   const folder = temporaryDirectory(t);
   const address = `127.0.0.1:${await freePort()}`;
   const node: ServedNode = await serve(t, { directory: temporaryDirectory(t), address });
   const source = path.join(folder, 'source.db');
 
   await t.test('what was dumped from a directory goes in, comes out, goes in again and is the same', async () => {
-    const dumped = await dqliteNode(t, 'inspect', '--dump', copyOf(t, 'three-node-clean/node2'), 'demo', source);
+    const dumped = await dqliteNode('inspect', '--dump', copyOf(t, 'three-node-clean/node2'), 'demo', source);
     assert.equal(dumped.code, 0, dumped.stderr);
-    const first = await dqliteNode(t, 'import', '-s', address, 'first', source);
+    const first = await dqliteNode('import', '-s', address, 'first', source);
     assert.deepEqual([first.code, first.stderr], [0, '']);
     assert.equal(first.stdout, `first: 2 tables with 59 rows imported from ${source}\n`);
     const out = path.join(folder, 'out.db');
-    const exported = await dqliteNode(t, 'export', '--servers', `127.0.0.1:1,${address}`, 'first', out);
+    const exported = await dqliteNode('export', '--servers', `127.0.0.1:1,${address}`, 'first', out);
     assert.match(exported.stdout, /^first: \d+ pages written to /, exported.stderr);
-    const second = await dqliteNode(t, 'import', '-s', address, 'second', out);
+    const second = await dqliteNode('import', '-s', address, 'second', out);
     assert.equal(second.code, 0, second.stderr);
     const content = await readContent(address, 'first');
     assert.deepEqual([...content.tables.keys()], ['big', 'model']);
@@ -51,8 +55,8 @@ test('import and export', async t => {
     await client.exec('CREATE VIEW first AS SELECT c0 FROM wide -- and no more');
     client.close();
     const out = path.join(folder, 'wide.db');
-    assert.equal((await dqliteNode(t, 'export', '-s', address, 'wide', out)).code, 0);
-    const imported = await dqliteNode(t, 'import', '-s', address, 'wide again', out);
+    assert.equal((await dqliteNode('export', '-s', address, 'wide', out)).code, 0);
+    const imported = await dqliteNode('import', '-s', address, 'wide again', out);
     assert.equal(imported.code, 0, imported.stderr);
     assert.deepEqual(await readContent(address, 'wide again'), await readContent(address, 'wide'));
     const check = await Connection.open(address, 'wide again');
@@ -71,15 +75,15 @@ test('import and export', async t => {
     for (const [name, content, message] of cases) {
       const file = path.join(folder, name);
       if (content !== undefined) writeFileSync(file, content);
-      const { code, stdout, stderr } = await dqliteNode(t, 'import', '-s', address, 'none', file);
+      const { code, stdout, stderr } = await dqliteNode('import', '-s', address, 'none', file);
       assert.deepEqual([code, stdout], [1, ''], `${name}: ${stderr}`);
       assert.match(stderr, message);
     }
     const out = path.join(folder, 'nothing.db');
-    const unknown = await dqliteNode(t, 'export', '-s', address, 'unknown', out);
+    const unknown = await dqliteNode('export', '-s', address, 'unknown', out);
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /has no database "unknown"\n/);
-    assert.match((await dqliteNode(t, 'export', '-s', address, 'first', source)).stderr, /source\.db exists already/);
+    assert.match((await dqliteNode('export', '-s', address, 'first', source)).stderr, /source\.db exists already/);
     assert.ok(!readdirSync(folder).includes('nothing.db'));
   });
 

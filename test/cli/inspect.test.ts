@@ -3,13 +3,21 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
 import { inspect as command } from '../../src/cli/inspect.ts';
+import type { Finished } from '../support/child.ts';
+import { CommandLine } from '../support/command-line.ts';
 import { copyOf } from '../support/copies.ts';
-import { dqliteNode, serve } from '../support/serve.ts';
+import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { playTranscript } from '../support/transcript.ts';
 import { Connection } from '../support/connection.ts';
+
+const commandLine = new CommandLine({ after });
+
+function dqliteNode(...args: string[]): Promise<Finished> {
+  return commandLine.run(args);
+}
 
 /** Every file of a folder, with what changes when it is written to. */
 function contents(directory: string): Map<string, string> {
@@ -46,7 +54,7 @@ test('what it shows of directories that C dqlite wrote, whole and damaged', asyn
     }
     if (word === 'missing') {
       const directory = path.join(temporaryDirectory(t), 'missing');
-      const { code, stdout, stderr } = await dqliteNode(t, 'inspect', directory);
+      const { code, stdout, stderr } = await dqliteNode('inspect', directory);
       return `exit ${code}\n${stdout}${stderr}`.replaceAll(directory, word);
     }
     const directory = copyOf(t, fixture);
@@ -70,18 +78,18 @@ test('a damaged snapshot that an older one and the log make up for: moved away a
   const directory = copyOf(t, 'leader-killed-two-snapshots.tar.gz');
   const file = path.join(directory, 'snapshot-1-96-1048063');
   truncateSync(file, 3000);
-  const { stdout } = await dqliteNode(t, 'inspect', directory);
+  const { stdout } = await dqliteNode('inspect', directory);
   assert.match(stdout, /or move snapshot-1-96-1048063 and snapshot-1-96-1048063\.meta away: what is older has all/);
   rmSync(file);
   rmSync(`${file}.meta`);
-  const again = await dqliteNode(t, 'inspect', directory);
+  const again = await dqliteNode('inspect', directory);
   assert.equal(again.code, 0);
   assert.match(again.stdout, /a snapshot of entry 64, entries 65 to 104/);
 });
 
 test('--json says the same', async t => {
   const directory = copyOf(t, 'installed-snapshot-node');
-  const { code, stdout } = await dqliteNode(t, 'inspect', directory, '--json', '--entries');
+  const { code, stdout } = await dqliteNode('inspect', directory, '--json', '--entries');
   assert.equal(code, 0);
   const report = JSON.parse(stdout) as {
     state: unknown;
@@ -105,8 +113,9 @@ test('--json says the same', async t => {
     ],
   });
   const { code: damaged, stdout: text } = await dqliteNode(
-    t,
-    ...['inspect', '--json', removed(t, 'installed-snapshot-node', 'metadata1')],
+    'inspect',
+    '--json',
+    removed(t, 'installed-snapshot-node', 'metadata1'),
   );
   assert.equal(damaged, 1);
   assert.equal((JSON.parse(text) as { state: { kind: string } }).state.kind, 'damaged');
@@ -151,10 +160,10 @@ test('a directory in use: it can be looked at and dumped while 4 clients write',
   const target = temporaryDirectory(t);
   for (let round = 0; round < 2; round++) {
     const before = acknowledged;
-    const { code, stdout, stderr } = await dqliteNode(t, 'inspect', directory);
+    const { code, stdout, stderr } = await dqliteNode('inspect', directory);
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /a node can start from it/);
-    const dump = await dqliteNode(t, 'inspect', '--dump', directory, 'x.db', path.join(target, `${round}.db`));
+    const dump = await dqliteNode('inspect', '--dump', directory, 'x.db', path.join(target, `${round}.db`));
     assert.equal(dump.code, 0, dump.stderr);
     const pages = Number(/: (\d+) pages written/.exec(dump.stdout)?.[1]);
     assert.ok(pages >= before * 4, `${pages} pages hold ${before} rows of 20 kB`);
@@ -162,7 +171,7 @@ test('a directory in use: it can be looked at and dumped while 4 clients write',
   isOver = true;
   await Promise.all(writers);
   const file = path.join(target, 'x.db');
-  const { code, stderr } = await dqliteNode(t, 'inspect', '--dump', directory, 'x.db', file);
+  const { code, stderr } = await dqliteNode('inspect', '--dump', directory, 'x.db', file);
   assert.equal(code, 0, stderr);
   assert.ok(readFileSync(file).equals(inRollbackMode(await dumpOf(node.address, 'x.db'))));
   await node.stop();
@@ -172,7 +181,7 @@ test('--dump: what it refuses, and --salvage', async t => {
   const directory = copyOf(t, 'three-node-clean/node2');
   const target = temporaryDirectory(t);
   const file = path.join(target, 'out.db');
-  const dump = (...args: string[]): ReturnType<typeof dqliteNode> => dqliteNode(t, 'inspect', '--dump', ...args);
+  const dump = (...args: string[]): ReturnType<typeof dqliteNode> => dqliteNode('inspect', '--dump', ...args);
 
   const unknown = await dump(directory, 'nothing', file);
   assert.equal(unknown.code, 1);

@@ -3,11 +3,19 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
+import type { Finished } from '../support/child.ts';
+import { CommandLine } from '../support/command-line.ts';
 import { copyOf } from '../support/copies.ts';
-import { dqliteNode, serve } from '../support/serve.ts';
+import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { Connection } from '../support/connection.ts';
+
+const commandLine = new CommandLine({ after });
+
+function dqliteNode(...args: string[]): Promise<Finished> {
+  return commandLine.run(args);
+}
 
 const ID = 3297041220608546238n;
 const MEMBER = `${ID},node.test:1,voter`;
@@ -21,7 +29,7 @@ test('a node of three goes on alone with what it has, and nothing happens withou
   // It names the address of before.
   rmSync(path.join(directory, 'info.yaml'));
   const before = contents(directory);
-  const refused = await dqliteNode(t, 'recover', '--dir', directory, '--member', MEMBER);
+  const refused = await dqliteNode('recover', '--dir', directory, '--member', MEMBER);
   assert.equal(refused.code, 1);
   assert.match(refused.stdout, /the log ends with entry 68 of term 3\./);
   assert.match(refused.stdout, /Dropped: 3287592638544079449, 13186195581393062085\. They must never run again/);
@@ -29,7 +37,7 @@ test('a node of three goes on alone with what it has, and nothing happens withou
   assert.match(refused.stderr, /there is no terminal to ask at; nothing was changed\n {2}hint: add --yes/);
   assert.deepEqual(contents(directory), before);
 
-  const done = await dqliteNode(t, 'recover', '--dir', directory, '--member', MEMBER, '--yes');
+  const done = await dqliteNode('recover', '--dir', directory, '--member', MEMBER, '--yes');
   assert.equal(done.code, 0, done.stderr);
   assert.match(done.stdout, /Entry 69 of .* now says that these are the members\.\ncluster\.yaml were left/);
   const after = contents(directory);
@@ -43,7 +51,7 @@ test('a node of three goes on alone with what it has, and nothing happens withou
   await client.exec("INSERT INTO model VALUES ('after', 'recovery')");
   const answer = await client.call({ kind: 'cluster', format: 1 });
   assert.deepEqual(answer.kind === 'servers' && answer.servers.map(({ address }) => address), ['node.test:1']);
-  const inUse = await dqliteNode(t, 'recover', '--dir', directory, '--member', MEMBER, '--yes');
+  const inUse = await dqliteNode('recover', '--dir', directory, '--member', MEMBER, '--yes');
   assert.equal(inUse.code, 1);
   assert.match(inUse.stderr, /is in use by process \d+/);
   await node.stop();
@@ -55,13 +63,13 @@ test('a node of three goes on alone with what it has, and nothing happens withou
 
 test('a directory without a log, and one that is damaged', async t => {
   const empty = temporaryDirectory(t);
-  const nothing = await dqliteNode(t, 'recover', '--dir', empty, '--member', MEMBER, '--yes');
+  const nothing = await dqliteNode('recover', '--dir', empty, '--member', MEMBER, '--yes');
   assert.equal(nothing.code, 1);
   assert.match(nothing.stderr, /holds no log of a cluster: there is nothing to recover/);
   assert.deepEqual(readdirSync(empty), []);
   const damaged = copyOf(t, 'three-node-clean/node1');
   rmSync(path.join(damaged, '0000000000000001-0000000000000001'));
-  const refused = await dqliteNode(t, 'recover', '--dir', damaged, '--member', MEMBER, '--yes');
+  const refused = await dqliteNode('recover', '--dir', damaged, '--member', MEMBER, '--yes');
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /the log does not begin at entry 1/);
 });

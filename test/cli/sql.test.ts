@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { Child, run } from '../support/child.ts';
 import { MAIN } from '../support/paths.ts';
 import { freePort } from '../support/ports.ts';
@@ -21,15 +21,19 @@ async function node(scope: Scope): Promise<string> {
   return address;
 }
 
+/** For tests that leave the server as it is. */
+const shared = node({ after });
+shared.catch(() => {});
+
 const ENDLESS = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n';
 
 test('statements, commands, modes, errors', async t => {
-  const desk = new SqlDesk(t, await node(t));
+  const desk = new SqlDesk(t, await shared);
   await playTranscript('test/cli/sql.txt', input => desk.play(input));
 });
 
 test('rows are printed as they come, and Ctrl-C stops the statement on the server', async t => {
-  const address = await node(t);
+  const address = await shared;
   for (const mode of ['list', 'box', 'json']) {
     const args = [MAIN, 'sql', '-s', address, '--mode', mode, 'x.db', ENDLESS];
     const shell = new Child(t, process.execPath, args);
@@ -41,7 +45,7 @@ test('rows are printed as they come, and Ctrl-C stops the statement on the serve
 });
 
 test('an output that nobody reads any more ends the statement', async t => {
-  const address = await node(t);
+  const address = await shared;
   const shell = new Child(t, process.execPath, [MAIN, 'sql', '-s', address, 'x.db', ENDLESS]);
   await shell.line(/^1000$/, 10_000);
   shell.process.stdout.destroy();
@@ -114,7 +118,7 @@ test('without a leader it ends with 1 and every answer, with a wrong command lin
 });
 
 test('input of other bytes than UTF-8', async t => {
-  const address = await node(t);
+  const address = await shared;
   const shell = new Child(t, process.execPath, [MAIN, 'sql', '-s', address, 'x.db']);
   shell.process.stdin.write('SELECT 1;\n');
   shell.process.stdin.end(Buffer.from([0x53, 0xff, 0x0a]));

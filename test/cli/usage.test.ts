@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { run } from '../support/child.ts';
+import { CommandLine } from '../support/command-line.ts';
 import { MAIN } from '../support/paths.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { playTranscript } from '../support/transcript.ts';
@@ -15,8 +16,9 @@ function words(line: string): string[] {
 
 test('usage errors name the option and exit with 2, help exits with 0', async t => {
   const cwd = temporaryDirectory(t);
+  const commandLine = new CommandLine(t);
   await playTranscript('test/cli/usage.txt', async ([line]) => {
-    const { code, stdout, stderr } = await run(t, process.execPath, [MAIN, ...words(line!)], { cwd });
+    const { code, stdout, stderr } = await commandLine.run(words(line!), { cwd });
     assert.deepEqual(readdirSync(cwd), [], `${line}: nothing was made`);
     if (code !== 2 || stdout !== '') return `exit ${code}\n${stdout}${stderr}`;
     const [what, ...rest] = stderr.split('\n\n');

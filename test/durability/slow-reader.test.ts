@@ -3,4 +3,4 @@
 import { test } from 'node:test';
 import { watchSlowReaders } from '../support/slow-readers.ts';
 
-test('clients that stop reading for five seconds', t => watchSlowReaders(t, { seconds: 5 }));
+test('clients that stop reading for three seconds', t => watchSlowReaders(t, { seconds: 3 }));

@@ -6,8 +6,8 @@ import type { OpenOptions } from '../../src/host/types.ts';
 import { synchronousWasm } from '../../src/simulation/index.ts';
 import { simulateCluster } from './cluster-simulation.ts';
 
-/** The second one has met two writes of term and vote at the same time. */
-const SEEDS = [1, 2];
+/** It has met two writes of term and vote at the same time. */
+const SEEDS = [2];
 const MAX_RUNS = 15;
 
 let wasm: Disposable;
@@ -27,9 +27,9 @@ test('whatever happens to nodes, network and disks, what was acknowledged is the
 });
 
 test('the same seed gives the same run', async () => {
-  const { hash } = await simulateCluster({ seed: 5, steps: 5 });
-  assert.equal((await simulateCluster({ seed: 5, steps: 5 })).hash, hash);
-  assert.notEqual((await simulateCluster({ seed: 6, steps: 5 })).hash, hash);
+  const { hash } = await simulateCluster({ seed: 5, steps: 3 });
+  assert.equal((await simulateCluster({ seed: 5, steps: 3 })).hash, hash);
+  assert.notEqual((await simulateCluster({ seed: 6, steps: 3 })).hash, hash);
 });
 
 test('it finds out that nodes promise what is not on their disks', async () => {

@@ -27,6 +27,7 @@ const programs: readonly Longer[] = [
     env: { INTERLEAVING_SECONDS: SECONDS, SEED: String(Math.floor(Date.now() / 1000)) },
   },
   { name: 'crashes of the log', file: 'src/log/crash.test.js', env: { CRASH_TIMES: '10' } },
+  { name: 'faults of the log', file: 'src/log/fault.test.js', env: { FAULT_STRIDE: '1' } },
   { name: 'a thousand databases', file: 'test/durability/many-databases.test.js', env: { DATABASES: '1000' } },
   {
     name: 'differential test against sqlite3',

@@ -48,10 +48,11 @@ export class ServedNode {
   }
 }
 
-function serveArguments({ id = 1n, address, bind, directory, args = [] }: ServeOptions): string[] {
+/** What `dqlite-node` is given. */
+export function serveArguments({ id = 1n, address, bind, directory, args = [] }: ServeOptions): string[] {
   const listen = bind ?? (address === undefined ? '127.0.0.1:0' : undefined);
   return [
-    ...[MAIN, 'serve', '--id', String(id), '--address', address ?? DEFAULT_ADDRESS, '--dir', directory],
+    ...['serve', '--id', String(id), '--address', address ?? DEFAULT_ADDRESS, '--dir', directory],
     ...(listen === undefined ? [] : ['--bind', listen]),
     ...args,
   ];
@@ -60,14 +61,14 @@ function serveArguments({ id = 1n, address, bind, directory, args = [] }: ServeO
 /** Starts a node and waits until it is ready. */
 export async function serve(scope: Scope, options: ServeOptions): Promise<ServedNode> {
   const startMs = performance.now();
-  const child = new Child(scope, process.execPath, serveArguments(options), options);
+  const child = new Child(scope, process.execPath, [MAIN, ...serveArguments(options)], options);
   const line = await child.line(/^ready /, DEADLINE_MS);
   return new ServedNode(child, line.slice('ready '.length), performance.now() - startMs);
 }
 
 /** Starts a node that is expected to end by itself. */
 export function serveAndFail(scope: Scope, options: ServeOptions): Promise<Finished> {
-  return run(scope, process.execPath, serveArguments(options), options);
+  return run(scope, process.execPath, [MAIN, ...serveArguments(options)], options);
 }
 
 /** Runs the command line to its end. */

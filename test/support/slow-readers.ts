@@ -13,7 +13,7 @@ import { Connection, requests } from './connection.ts';
 
 const WRITERS = 6;
 /** Before the readers come. */
-const CALM_SECONDS = 3;
+const CALM_SECONDS = 2;
 /** Rows of 1 kB that are rewritten again and again. */
 const ROWS = 2000;
 /** Three more readers every so many seconds, with an older version than the next. */

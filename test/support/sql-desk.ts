@@ -3,17 +3,19 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { run, type Finished } from './child.ts';
-import { MAIN } from './paths.ts';
+import { CommandLine } from './command-line.ts';
 import { temporaryDirectory, type Scope } from './temporary.ts';
 
 export class SqlDesk {
   readonly #scope: Scope;
   readonly #address: string;
+  readonly #commandLine: CommandLine;
   readonly folder: string;
 
   constructor(scope: Scope, address: string) {
     this.#scope = scope;
     this.#address = address;
+    this.#commandLine = new CommandLine(scope);
     this.folder = temporaryDirectory(scope);
   }
 
@@ -48,6 +50,6 @@ export class SqlDesk {
     const database = words.findIndex(word => word.endsWith('.db'));
     const sql = words.slice(database + 1).join(' ');
     const args = command === 'cluster' ? words : [...words.slice(0, database + 1), ...(sql === '' ? [] : [sql])];
-    return run(this.#scope, process.execPath, [MAIN, command, '-s', this.#address, ...args], options);
+    return this.#commandLine.run([command, '-s', this.#address, ...args], options);
   }
 }
