@@ -36,9 +36,12 @@ class NodeConnection implements Connection, OutboxMember {
   #waitingBytes = 0;
   #isHeld = false;
   #drained: () => void = () => {};
-  /** Node's own drain event comes only after a write beyond its high-water mark. */
-  readonly #written = (): void => {
-    if (!this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
+  /**
+   * Node's own drain event comes only after a write beyond its high-water mark. Of writes that failed it tells while
+   * the socket is not destroyed yet: who sent more then would be told again, within the same turn, without end.
+   */
+  readonly #written = (error?: Error | null): void => {
+    if (error || !this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
     this.#isHeld = false;
     this.#drained();
   };
