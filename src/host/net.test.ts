@@ -383,8 +383,8 @@ function conformance(subjectOf: () => Subject): void {
   check('what is no address', async ({ server, client, run }) => {
     const isConfiguration = isError('CONFIGURATION', /is not an address/);
     for (const address of ['', 'a:b:c', '127.0.0.1:99999', '[::1', 'x:1:']) {
-      await assert.rejects(async () => run(client.connect(address, 100)), isConfiguration);
-      await assert.rejects(async () => run(server.listen(address, () => new End())), isConfiguration);
+      await assert.rejects(run(client.connect(address, 100)), isConfiguration);
+      await assert.rejects(run(server.listen(address, () => new End())), isConfiguration);
     }
   });
 

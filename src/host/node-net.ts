@@ -114,7 +114,7 @@ class NodeConnection implements Connection, OutboxMember {
 export class NodeNet implements Net {
   readonly #outbox = new Outbox();
 
-  listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
+  async listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
     const target = socketTarget(parseAddress(address), address);
     // allowHalfOpen: a client that has sent its last request may close its side and still read the answers.
     const server = net.createServer({ allowHalfOpen: true, ...SOCKET_OPTIONS }, socket => {
@@ -142,7 +142,7 @@ export class NodeNet implements Net {
     });
   }
 
-  connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
+  async connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
     const target = socketTarget(parseAddress(address), address);
     return new Promise((resolve, reject) => {
       const socket = net.connect({ ...target, ...SOCKET_OPTIONS } as net.NetConnectOpts);
