@@ -309,6 +309,28 @@ function conformance(subjectOf: () => Subject): void {
     await run(listener.close());
   });
 
+  check('who sends on whenever it can is told when the other end is gone, not asked for more', async subject => {
+    const { run } = subject;
+    const { listener, server, client } = await link(subject);
+    client.call(connection => connection.pause());
+    // So much waits to be read that only writing tells the sender of the end.
+    server.call(connection => connection.pause());
+    client.send(bytesOf(1_000_000, 1));
+    for (let i = 0; i < 10; i++) await subject.turn();
+    let sentCount = 0;
+    const fill = (): void => {
+      while (server.connection.send(bytesOf(100_000, 1))) assert.ok(++sentCount < 1000, 'it must end');
+    };
+    fill();
+    server.drained = () => {
+      assert.ok(++sentCount < 1000, 'asked for more and more');
+      fill();
+    };
+    client.call(connection => connection.destroy());
+    await run(server.until(() => server.closedCount === 1));
+    await run(listener.close());
+  });
+
   check('what comes before the handlers are attached is not lost', async subject => {
     const { client, run, turn } = subject;
     const { listener, next } = await listen(subject, end => {
@@ -361,8 +383,8 @@ function conformance(subjectOf: () => Subject): void {
   check('what is no address', async ({ server, client, run }) => {
     const isConfiguration = isError('CONFIGURATION', /is not an address/);
     for (const address of ['', 'a:b:c', '127.0.0.1:99999', '[::1', 'x:1:']) {
-      await assert.rejects(async () => run(client.connect(address, 100)), isConfiguration);
-      await assert.rejects(async () => run(server.listen(address, () => new End())), isConfiguration);
+      await assert.rejects(run(client.connect(address, 100)), isConfiguration);
+      await assert.rejects(run(server.listen(address, () => new End())), isConfiguration);
     }
   });
 

@@ -37,11 +37,11 @@ class NodeConnection implements Connection, OutboxMember {
   #isHeld = false;
   #drained: () => void = () => {};
   /**
-   * Node's own drain event comes only after a write beyond its high-water mark. A write that has failed, as of a client
-   * that has reset the connection, is reported here before the socket counts as destroyed.
+   * Node's own drain event comes only after a write beyond its high-water mark. Of writes that failed it tells while
+   * the socket is not destroyed yet: who sent more then would be told again, within the same turn, without end.
    */
   readonly #written = (error?: Error | null): void => {
-    if (error instanceof Error || !this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
+    if (error || !this.#isHeld || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
     this.#isHeld = false;
     this.#drained();
   };
@@ -114,7 +114,7 @@ class NodeConnection implements Connection, OutboxMember {
 export class NodeNet implements Net {
   readonly #outbox = new Outbox();
 
-  listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
+  async listen(address: string, accept: (connection: Connection) => ConnectionHandlers): Promise<Listener> {
     const target = socketTarget(parseAddress(address), address);
     // allowHalfOpen: a client that has sent its last request may close its side and still read the answers.
     const server = net.createServer({ allowHalfOpen: true, ...SOCKET_OPTIONS }, socket => {
@@ -142,7 +142,7 @@ export class NodeNet implements Net {
     });
   }
 
-  connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
+  async connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
     const target = socketTarget(parseAddress(address), address);
     return new Promise((resolve, reject) => {
       const socket = net.connect({ ...target, ...SOCKET_OPTIONS } as net.NetConnectOpts);

@@ -300,6 +300,9 @@ export class Leader {
       if (id === core.id || this.#progress.has(id)) continue;
       if (role === 'spare' && this.#promotion?.server !== id) continue;
       const progress = new Progress({ id, address }, core.log.lastIndex + 1);
+      // Who proposed what is not committed yet may not have known this member. A voter has caught up before it was one.
+      const known = findServer(core.configurations.committed, id)?.role ?? 'spare';
+      if (role !== 'voter' && known === 'spare') progress.unknownIndex = this.firstIndex - 1;
       // Whether it is there will be seen; until then it is not held against it.
       this.#progress.set(id, progress);
       if (core.log.lastIndex >= this.firstIndex) this.#replicator.replicate(progress);

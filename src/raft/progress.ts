@@ -54,6 +54,8 @@ export class Progress {
   electionTimeoutMs: number | undefined = undefined;
   /** Whether a result came at all, and whether it had the form of 24 bytes. */
   isOld: boolean | undefined = undefined;
+  /** Up to here entries of earlier leaderships may make a database smaller: they were proposed without regard to it. */
+  unknownIndex: Index = 0;
   /** Rejections, one after the other, of what the member had acknowledged. */
   contradictions = 0;
   readonly #inflight = new Queue<Sent>();

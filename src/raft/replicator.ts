@@ -153,7 +153,7 @@ export class Replicator {
     const { log, settings } = this.#core;
     const { next } = progress;
     // Until it is known what the member is, asking it costs nothing.
-    const isRuinous = progress.isOld !== false && next <= this.#core.shrunkIndex;
+    const isRuinous = next <= this.#ruinousIndex(progress);
     if (isRuinous || log.termAt(next - 1) === undefined || next < log.firstIndex) {
       this.#sendSnapshot(progress);
       return false;
@@ -164,6 +164,11 @@ export class Replicator {
     }
     this.#send(progress, next - 1, next > log.lastIndex ? [] : log.slice(next, settings.maxBatchBytes));
     return true;
+  }
+
+  /** What the member lacks up to here would ruin it, or might (design rule 14). */
+  #ruinousIndex(progress: Progress): Index {
+    return progress.isOld === false ? 0 : Math.max(this.#core.shrunkIndex, progress.unknownIndex);
   }
 
   #sendHeartbeat(progress: Progress): void {
@@ -224,7 +229,7 @@ export class Replicator {
       this.#greet(progress);
       return;
     }
-    const wanted = progress.isOld === false ? 1 : core.shrunkIndex;
+    const wanted = Math.max(1, this.#ruinousIndex(progress));
     if (snapshot === undefined || snapshot.index < wanted) {
       core.emit({ kind: 'takeSnapshot', index: wanted });
       progress.probe(progress.match + 1);

@@ -159,7 +159,7 @@ test('damage: the file and the place, and nothing is changed', async t => {
     const message = await refusal({ directory });
     assert.ok(message.includes(`${directory}: ${file}`), `${file}: ${message}`);
     assert.match(message, where, file);
-    assert.match(message, /hint: in a cluster, remove this node, .* The files were left as they are/);
+    assert.match(message, /hint: in a cluster, remove this node and let .* The files were left as they are/);
     assert.deepEqual(contents(directory), before, `${file}: nothing was changed`);
   }
 });

@@ -199,3 +199,12 @@ test('after CONNECT nothing is ever answered, and what is no raft message ends t
   const other = await server.connect('unharmed');
   assert.equal(await other.value('SELECT 1'), 1);
 });
+
+test('a member whose address is none is one that nobody reaches, and can be removed', async () => {
+  const connection = await server.connect('unreachable');
+  await connection.call({ kind: 'add', id: 5n, address: '' });
+  await connection.call({ kind: 'assign', id: 5n, role: 1 });
+  await connection.exec('CREATE TABLE t (a)');
+  await connection.call({ kind: 'remove', id: 5n });
+  assert.equal(server.node.configuration.servers.length, 1);
+});

@@ -10,7 +10,7 @@ import { SeededRandom } from '../../src/lib/random.ts';
 import { defaultEngineOptions } from '../../src/engine/index.ts';
 import { requests, type Connection } from './connection.ts';
 import { attack, FUZZED } from './fuzzer.ts';
-import { smallLimits, TestNode } from './node.ts';
+import { NODE_ID, smallLimits, TestNode } from './node.ts';
 
 const MIB = 2 ** 20;
 const CLIENTS_PER_ROUND = 40;
@@ -23,6 +23,8 @@ const MAX_GROWTH = 32 * MIB;
 const CONTROL = 'control';
 /** Short: endless statements are frequent here. */
 const MAX_STEP_MS = 50;
+/** Longer than a member may take to catch up. */
+const PROMOTION_MS = 60_000;
 /** What a request may wait for: a step of each hostile client that is served before, and a machine that is busy. */
 const MAX_LATENCY_MS = defaultEngineOptions.maxStepMs + CLIENTS_PER_ROUND * MAX_STEP_MS;
 
@@ -107,9 +109,19 @@ function memoryBytes(): number {
   return heapUsed + Math.max(arrayBuffers, external);
 }
 
-/** All databases of the hostile clients are deleted: what is left after that is a leak. */
+/**
+ * All members and databases of the hostile clients are deleted: what is left after that is a leak. Who has asked for a
+ * member to become a voter waits for the answer as long as the member may take to catch up.
+ */
 async function clean(node: TestNode): Promise<void> {
-  await node.connectionCount(1); // the good client's
+  const strangers = node.node.configuration.servers.filter(({ id }) => id !== NODE_ID);
+  await node.connectionCount(1, strangers.length > 0 ? PROMOTION_MS : undefined); // the good client's
+  for (const { id } of strangers) {
+    const janitor = await node.raw();
+    await janitor.call({ kind: 'remove', id });
+    janitor.close();
+    await node.connectionCount(1);
+  }
   for (const key of [...node.engine.databases.keys()]) {
     if (key === CONTROL) continue;
     const janitor = await node.raw();

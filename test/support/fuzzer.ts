@@ -7,6 +7,7 @@
 import net from 'node:net';
 import { encodeUtf8 } from '../../src/lib/bytes.ts';
 import type { SeededRandom } from '../../src/lib/random.ts';
+import { encodeInstallSnapshot, encodeMessage } from '../../src/rpc/index.ts';
 import { decodeResponse, FrameParser, protocolVersion, responseType, RowsReader } from '../../src/wire/index.ts';
 import { encoded, message, parameters, requests, words, type Bound } from './connection.ts';
 import { turns } from './wait.ts';
@@ -52,6 +53,9 @@ const VALUES: readonly Bound[] = [
   ...[null, 0, -1, 1.5, true, 2n ** 63n - 1n, '', 'text', 'x'.repeat(3000)],
   ...[new Uint8Array(0), new Uint8Array(5000)],
 ];
+
+/** Who says to be a peer is not one of the members that other sessions may have added. */
+const STRANGER = 77n;
 
 /** Lengths, counts and ids at which decoders have been known to fail. */
 const EDGES = [
@@ -131,15 +135,56 @@ function request(random: SeededRandom): Buffer {
   }
 }
 
+/** A message as a peer would send it, who is no member. */
+function peerMessage(random: SeededRandom): Buffer {
+  const number = (): number => Number(random.pick(EDGES) & 0xffffffffn);
+  const [term, previousIndex, lastIndex, lastTerm] = [number(), number(), number(), number()];
+  const data = new Uint8Array(8 * random.below(50));
+  const types = ['command', 'barrier', 'change'] as const;
+  const entries = Array.from({ length: random.below(4) }, () => ({ term: number(), type: random.pick(types), data }));
+  const candidate = STRANGER;
+  switch (random.below(7)) {
+    case 0:
+      return peers({ kind: 'requestVote', term, candidate, lastIndex, lastTerm, disruptLeader: true, preVote: false });
+    case 1:
+      return peers({ kind: 'requestVoteResult', term, granted: true, preVote: undefined });
+    case 2:
+      return peers({ kind: 'appendEntries', term, previousIndex, previousTerm: 1, commitIndex: lastIndex, entries });
+    case 3:
+      return peers({ kind: 'appendEntriesResult', term, rejected: previousIndex, lastIndex, features: undefined });
+    case 4:
+      return peers({ kind: 'timeoutNow', term, lastIndex, lastTerm });
+    case 5: {
+      const configuration = { servers: [{ id: STRANGER, address: 'x:1', role: 'voter' } as const] };
+      const places = { term, lastIndex, lastTerm, configurationIndex: previousIndex, configuration };
+      return Buffer.concat([
+        encodeInstallSnapshot({ kind: 'installSnapshot', ...places }, data.length + number()),
+        data,
+      ]);
+    }
+    default:
+      return Buffer.concat([words(random.below(9), random.pick(EDGES)), data]);
+  }
+}
+
+function peers(message: Parameters<typeof encodeMessage>[0]): Buffer {
+  return Buffer.concat(encodeMessage(message));
+}
+
 function session(random: SeededRandom): Buffer[] {
   const database = random.pick(FUZZED);
   const count = random.chance(0.05) ? 500 : 1 + random.below(20);
-  return [
+  const messages = [
     words(random.chance(0.1) ? protocolVersion.legacy : protocolVersion.current),
     encoded(requests.open(database)),
     encoded(requests.execSql(SQL[0])),
     ...Array.from({ length: count }, () => request(random)),
   ];
+  if (random.chance(0.1)) {
+    messages.push(encoded({ kind: 'connect', id: STRANGER, address: 'x:1' }));
+    for (let left = random.below(20); left > 0; left--) messages.push(peerMessage(random));
+  }
+  return messages;
 }
 
 type Bend = (stream: Buffer, random: SeededRandom) => Buffer;
@@ -232,6 +277,8 @@ class AnswerCheck {
   }
 }
 
+/** A client that reads late lets so many turns pass after it has sent everything, at most. */
+const LATE_TURNS = 100;
 /** A client that stays does so at most this long: it may wait for an answer that never comes. */
 const STAY_TURNS = 300;
 
@@ -246,7 +293,7 @@ export async function attack(address: string, random: SeededRandom): Promise<Att
   const legacy = bytes.length >= 8 && bytes.readBigUInt64LE() === protocolVersion.legacy;
   const [host, port] = address.split(':');
   const pieces = random.chance(0.5) ? 1 : 1 + random.below(30);
-  const reads = random.chance(0.8);
+  const reads = random.pick(['always', 'always', 'always', 'always', 'late', 'never'] as const);
   const end = random.pick(['half', 'half', 'reset', 'destroy', 'stay'] as const);
   const check = new AnswerCheck(legacy);
   let wrong: unknown;
@@ -261,7 +308,7 @@ export async function attack(address: string, random: SeededRandom): Promise<Att
   });
   socket.on('error', () => {}); // the server may close at any time
   socket.on('end', () => socket.destroy());
-  if (reads) {
+  if (reads !== 'never') {
     socket.on('data', (part: Buffer) => {
       received += part.length;
       try {
@@ -271,6 +318,7 @@ export async function attack(address: string, random: SeededRandom): Promise<Att
         socket.destroy();
       }
     });
+    if (reads === 'late') socket.pause();
   }
   await new Promise(resolve => socket.once('connect', resolve).once('close', resolve));
   for (let piece = 0; piece < pieces && !over; piece++) {
@@ -279,6 +327,10 @@ export async function attack(address: string, random: SeededRandom): Promise<Att
     await turns(1);
   }
   if (end === 'half') socket.end();
+  if (reads === 'late') {
+    await turns(random.below(LATE_TURNS));
+    socket.resume();
+  }
   if (end !== 'reset') for (let turn = 0; turn < STAY_TURNS && !over; turn++) await turns(1);
   if (end === 'reset') socket.resetAndDestroy();
   else socket.destroy();

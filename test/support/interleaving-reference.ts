@@ -130,7 +130,7 @@ export class Reference {
         const { file } = plain;
         const isOld = file.lock === LOCK_SHARED && file.version !== this.store.newest && this.#owner !== client;
         const mustWait = this.#owner !== client && (this.#owner !== undefined || this.#queue.length > 0);
-        if (isOld || this.#isOldThere(client, sql, mustWait)) {
+        if (isOld || this.#isOldThere(client, sql, mustWait) || this.#isOldDefinition(client, sql)) {
           throw new SqliteError(BUSY_SNAPSHOT.code, BUSY_SNAPSHOT.message);
         }
         if (mustWait) {
@@ -156,7 +156,7 @@ export class Reference {
    * Whether the engine says that the transaction's snapshot is old where the reference would not: there a statement that
    * was taken back may have made a version. Then it neither waits nor has the lock, and its transaction is open.
    * Clients that could have written to a temporary table are not asked: they begin with the lock. Nor are definitions,
-   * which may find that there is nothing to do.
+   * which may find that there is nothing to do: see below.
    */
   #isOldThere({ plain, session }: Client, sql: string, mustWait: boolean): boolean {
     if (plain.file.lock !== LOCK_SHARED || plain.isWriting || !/^(?:INSERT|REPLACE|UPDATE|DELETE|WITH)/.test(sql))
@@ -164,6 +164,15 @@ export class Reference {
     const lock = this.#lock();
     if (mustWait) return lock.waiting === this.#queue.length;
     return session.inTransaction && lock.owner !== session;
+  }
+
+  /** The same for definitions, before the engine has got to anything else. */
+  #isOldDefinition({ plain, session }: Client, sql: string): boolean {
+    if (plain.file.lock !== LOCK_SHARED || plain.isWriting || !/^(?:CREATE|DROP|ALTER)/.test(sql)) return false;
+    const { database } = session;
+    if (!session.inTransaction || database.lock.owner === session) return false;
+    const { file } = session.connection();
+    return file.lock === LOCK_SHARED && file.version !== database.store.newest;
   }
 
   #execute(client: Client, operation: Operation, statement: Statement, hasLock: boolean): void {

@@ -133,8 +133,8 @@ export class TestNode {
   }
 
   /** Waits until the node has noticed that clients are gone. */
-  connectionCount(count: number): Promise<void> {
-    return until(() => this.node.metrics().connections === count, `${count} connections`);
+  connectionCount(count: number, deadlineMs?: number): Promise<void> {
+    return until(() => this.node.metrics().connections === count, `${count} connections`, deadlineMs);
   }
 
   /** Waits until so many writes wait for the lock of a database. */
