@@ -70,6 +70,8 @@ const CLUSTER = 'cluster';
 const FAILOVER = 'failover';
 const FAILOVER_TRIALS = 20;
 const FAILOVER_LATENCY_MS = 20;
+/** Both sides get so much of each workload before a round is measured: programs that compile as they run need it. */
+const WARM_UP_SECONDS = 2;
 const WORKLOADS: readonly string[] = [...new Set<string>(CASES.map(([workload]) => workload)), CLUSTER, FAILOVER];
 const DQBENCH_KNOWS: readonly WorkloadName[] = ['write', 'small', 'read', 'scan'];
 
@@ -141,18 +143,14 @@ async function load(
   workload: WorkloadName,
   connections: number,
   dqbench: string | undefined,
+  forSeconds: number = seconds,
 ): Promise<LoadResult> {
+  const options = [server.address, workload, String(connections), String(forSeconds)];
   if (dqbench === undefined || !DQBENCH_KNOWS.includes(workload)) {
-    const { stdout } = await run(process.execPath, [
-      LOAD,
-      server.address,
-      workload,
-      String(connections),
-      String(seconds),
-    ]);
+    const { stdout } = await run(process.execPath, [LOAD, ...options]);
     return JSON.parse(stdout) as LoadResult;
   }
-  const { stdout } = await run(dqbench, [server.address, workload, String(connections), String(seconds)]);
+  const { stdout } = await run(dqbench, options);
   const field = (name: string): number => Number(new RegExp(`${name}=([0-9.]+)`).exec(stdout)?.[1] ?? NaN);
   const firstError = /p99us=\S+ (.*)/.exec(stdout)?.[1] ?? '';
   return {
@@ -189,6 +187,11 @@ function updateDocument(report: Report): void {
   writeFileSync(DOCUMENT, `${text.slice(0, from + begin.length)}\n\n${markdownReport(report)}\n\n${text.slice(to)}`);
 }
 
+/** The last case of each workload. */
+function lastOfEach(cases: typeof CASES): typeof CASES {
+  return [...new Map(cases.map(entry => [entry[0], entry])).values()];
+}
+
 /** Runs each case on both sides, round by round, with new servers in each. */
 async function measureCases(
   cases: typeof CASES,
@@ -204,6 +207,11 @@ async function measureCases(
     servers.push(ours);
     const peer = await startOther?.(newFolder(base, `peer-${kind}-${round}`));
     if (peer !== undefined) servers.push(peer);
+    for (const [workload, connections, peerConnections] of lastOfEach(cases)) {
+      console.error(`round ${round + 1}/${rounds}: ${kind} ${workload}, warming up`);
+      await load(ours, workload, connections, dqbench, WARM_UP_SECONDS);
+      if (peer !== undefined) await load(peer, workload, peerConnections, dqbench, WARM_UP_SECONDS);
+    }
     for (const [index, [workload, connections, peerConnections]] of cases.entries()) {
       console.error(`round ${round + 1}/${rounds}: ${kind} ${workload}, ${connections}`);
       found[index]!.ours.push(await load(ours, workload, connections, dqbench));
