@@ -33,10 +33,10 @@ export class Proposer {
     this.#engine = engine;
   }
 
-  /** A database has something to propose. With a free slot it is proposed once the requests of this turn have run. */
+  /** A database has something to propose. */
   add(database: Database): void {
     this.#dirty.add(database);
-    if (!this.#slotTaken) this.#sealAfter(1);
+    if (!this.#slotTaken) this.#sealSoon();
   }
 
   /** The database is gone. */
@@ -52,13 +52,13 @@ export class Proposer {
   slotFreed(): void {
     this.#slotTaken = false;
     if (this.#dirty.size === 0) return;
-    if (this.#lastBatchBytes < SMALL_BATCH_BYTES) this.#sealAfter(2);
+    if (this.#lastBatchBytes < SMALL_BATCH_BYTES) this.#sealSoon();
     else this.#propose();
   }
 
   /** It was not possible to propose anything for a while. */
   resume(): void {
-    if (this.#dirty.size > 0 && !this.#slotTaken) this.#sealAfter(1);
+    if (this.#dirty.size > 0 && !this.#slotTaken) this.#sealSoon();
   }
 
   /** Everything that is not committed is undone. */
@@ -86,19 +86,20 @@ export class Proposer {
     this.#otherAnswers--;
   }
 
-  /** Seals and proposes once the requests that are ready now, and in the next turns of the loop, have run. */
-  #sealAfter(turns: number): void {
+  /**
+   * Seals and proposes after the next turn of the loop: what has arrived, and what those send who were just answered,
+   * goes together.
+   */
+  #sealSoon(): void {
     if (this.#sealing) return;
     this.#sealing = true;
-    const turn = (left: number): void => {
-      if (left > 0) {
-        this.#engine.clock.defer(() => turn(left - 1));
-        return;
-      }
-      this.#sealing = false;
-      this.#propose();
-    };
-    turn(turns);
+    const { clock } = this.#engine;
+    clock.defer(() =>
+      clock.defer(() => {
+        this.#sealing = false;
+        this.#propose();
+      }),
+    );
   }
 
   /** Seals what is open and hands it to raft: one FRAMES command per database, up to a slot's worth. */
@@ -134,7 +135,7 @@ export class Proposer {
     // who were answered while theirs was closed.
     for (const database of later) this.#dirty.add(database);
     if (commands.length === 0) {
-      if (this.#dirty.size > 0) this.#sealAfter(1);
+      if (this.#dirty.size > 0) this.#sealSoon();
       return;
     }
     this.#slotTaken = true;
