@@ -147,8 +147,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     what: 'entries that make a database smaller go to members of old versions',
     file: 'replicator',
-    find: 'progress.isOld !== false && next <= this.#core.shrunkIndex',
-    replace: 'false',
+    find: 'const isRuinous = next <= this.#ruinousIndex(progress);',
+    replace: 'const isRuinous = false;',
   },
   {
     what: 'members of old versions get a snapshot that is too old',
