@@ -30,15 +30,7 @@ const CONCURRENCY = 2;
 /** A file that takes longer hangs: in a test, or because a test has left something open. */
 const FILE_TIMEOUT_MS = Number(process.env['FILE_TIMEOUT_MS'] ?? 180_000);
 /** Here the files are that take longest: they begin first, so that no processor is idle at the end. */
-const LONG = [
-  'test/durability',
-  'test/cli',
-  'test/cluster',
-  'test/simulation',
-  'test/package',
-  'test/readme',
-  'src/log',
-];
+const LONG = ['test/durability', 'test/cli', 'test/cluster', 'test/simulation', 'test/readme', 'src/log'];
 const SLOWEST_SHOWN = 8;
 
 /** Where a file stands among the others. */

@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSy
 import path from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { run } from './support/child.ts';
-import { ROOT } from './support/paths.ts';
-import { temporaryDirectory, type Scope } from './support/temporary.ts';
+import { run } from '../support/child.ts';
+import { ROOT } from '../support/paths.ts';
+import { temporaryDirectory, type Scope } from '../support/temporary.ts';
 
 const NAME = 'dqlite-node';
 const isWindows = process.platform === 'win32';
