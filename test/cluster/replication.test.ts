@@ -50,9 +50,9 @@ test('a follower that was away catches up, from the log and by a snapshot, while
   await writes.more(20);
   await follower.stop();
   await db.exec('CREATE TABLE large (bytes BLOB)');
-  for (let i = 0; i < 8; i++) await db.exec('INSERT INTO large VALUES (randomblob(500000))');
+  for (let i = 0; i < 4; i++) await db.exec('INSERT INTO large VALUES (randomblob(500000))');
   for (let i = 0; i < 120; i++) await db.exec('UPDATE large SET bytes = bytes WHERE rowid = 0');
-  await writes.more(400);
+  await writes.more(150);
   await follower.start();
   await writes.more(20);
   await writes.stop();
