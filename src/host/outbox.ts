@@ -21,7 +21,7 @@ interface Range {
 
 /** A message up to this size is copied; a larger one is worth a call of its own. */
 const MAX_MESSAGE_BYTES = 64 * 1024;
-/** So is what continues a message whose beginning waits here: a call for a header wakes the receiver for nothing. */
+/** The rest of a message whose beginning waits here is copied up to this size: a header alone wakes the receiver for nothing. */
 const MAX_CONTINUATION_BYTES = 256 * 1024;
 const CAPACITY = 512 * 1024;
 

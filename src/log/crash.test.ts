@@ -1,7 +1,7 @@
 /**
  * Crashes at every moment: the process or the machine ends at operations of a log's life, in several ways each,
- * and the directory is looked at. A failure names the operation and the seed. CRASH_TIMES
- * multiplies the outcomes, and then every operation is tried.
+ * and the directory is looked at. A failure names the operation and the seed. CRASH_TIMES multiplies the outcomes, and
+ * then every operation is tried.
  */
 
 import assert from 'node:assert/strict';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeFeatures } from './features.ts';
 import type { ReadProbeResult } from './messages.ts';
-import { append, command, ELECTION_TIMEOUT_MS, kinds, peer, sent, Single } from './raft.test.helpers.ts';
+import { append, command, ELECTION_TIMEOUT_MS, kinds, offerSnapshot, peer, sent, Single } from './raft.test.helpers.ts';
 
 const OURS = encodeFeatures(ELECTION_TIMEOUT_MS);
 
@@ -100,23 +100,14 @@ test('a leader that hears of no majority steps down', () => {
 
 test('a snapshot of which nothing more comes makes room for another', () => {
   const single = new Single({ term: 2 });
-  const message = {
-    kind: 'installSnapshot',
-    term: 2,
-    lastIndex: 9,
-    lastTerm: 2,
-    configurationIndex: 1,
-    configuration: single.raft.configuration,
-  } as const;
-  const offer = (): string[] => kinds(single.step({ kind: 'snapshotOffered', from: peer(2), message }));
-  assert.deepEqual(offer(), ['leaderChanged', 'receiveSnapshot']);
-  assert.deepEqual(offer(), []);
+  assert.deepEqual(offerSnapshot(single), ['leaderChanged', 'receiveSnapshot']);
+  assert.deepEqual(offerSnapshot(single), []);
   single.nowMs += ELECTION_TIMEOUT_MS - 1;
   single.step({ kind: 'snapshotProgress', from: peer(2) });
   single.nowMs += ELECTION_TIMEOUT_MS - 1;
-  assert.deepEqual(offer(), []);
+  assert.deepEqual(offerSnapshot(single), []);
   single.nowMs += 1;
-  assert.deepEqual(offer(), ['receiveSnapshot']);
+  assert.deepEqual(offerSnapshot(single), ['receiveSnapshot']);
 });
 
 test('a server that has caught up during a transfer becomes a voter when that has failed', () => {

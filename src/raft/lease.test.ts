@@ -18,15 +18,15 @@ import type { Output } from './types.ts';
 
 const OURS = encodeFeatures(ELECTION_TIMEOUT_MS);
 
-/** Node 1 leads, and has answers of these nodes to one probe: with features, they are ours. */
-function leaderWith(features: ReadonlyMap<number, bigint | undefined>, options: SingleOptions = {}): Single {
+/** Node 1 leads, and nodes 2 and on have answered one probe: those with features are ours. */
+function leaderWith(words: readonly (bigint | undefined)[], options: SingleOptions = {}): Single {
   const single = new Single(options);
   single.lead();
   const last = single.raft.log.lastIndex;
-  for (const [from, word] of features) single.acknowledge(from, last, word);
+  for (const [i, word] of words.entries()) single.acknowledge(2 + i, last, word);
   single.step({ kind: 'stored', index: last });
   const number = probeIn(single.step({ kind: 'read', request: 1 }));
-  for (const [from, word] of features) answerProbe(single, from, number, word);
+  for (const [i, word] of words.entries()) answerProbe(single, 2 + i, number, word);
   return single;
 }
 
@@ -63,12 +63,7 @@ function grants(single: Single, from: number, message: RequestVote): boolean {
 }
 
 test('answers of a majority to a probe give a lease of 0.8 election timeouts from when it was sent', () => {
-  const single = leaderWith(
-    new Map([
-      [2, OURS],
-      [3, OURS],
-    ]),
-  );
+  const single = leaderWith([OURS, OURS]);
   assert.equal(hasLease(single), true);
   single.nowMs += 0.8 * ELECTION_TIMEOUT_MS - 1;
   assert.equal(hasLease(single), true);
@@ -78,27 +73,11 @@ test('answers of a majority to a probe give a lease of 0.8 election timeouts fro
 
 test('an option switches leases off', () => {
   const options = { settings: { leases: false } };
-  assert.equal(
-    hasLease(
-      leaderWith(
-        new Map([
-          [2, OURS],
-          [3, OURS],
-        ]),
-        options,
-      ),
-    ),
-    false,
-  );
+  assert.equal(hasLease(leaderWith([OURS, OURS], options)), false);
 });
 
 test('asking somebody to take over ends the leases of the term, also if nothing comes of it', () => {
-  const single = leaderWith(
-    new Map([
-      [2, OURS],
-      [3, OURS],
-    ]),
-  );
+  const single = leaderWith([OURS, OURS]);
   const outputs = single.step({ kind: 'transfer', request: 7, target: 2n });
   assert.ok(kinds(outputs).includes('timeoutNow'));
   assert.equal(hasLease(single), false);
@@ -113,20 +92,15 @@ test('asking somebody to take over ends the leases of the term, also if nothing 
 });
 
 test('while a voter is or may be one of C there is no lease, however many others there are', () => {
-  const ours: [number, bigint][] = [2, 3, 4].map(id => [id, OURS]);
-  assert.equal(hasLease(leaderWith(new Map([...ours, [5, OURS]]), { voters: 5 })), true);
-  assert.equal(hasLease(leaderWith(new Map([...ours, [5, undefined]]), { voters: 5 })), false, 'old');
-  assert.equal(hasLease(leaderWith(new Map([...ours, [5, 0n]]), { voters: 5 })), false, 'new, but of C');
-  assert.equal(hasLease(leaderWith(new Map(ours), { voters: 5 })), false, 'not heard of');
+  const ours = [OURS, OURS, OURS];
+  assert.equal(hasLease(leaderWith([...ours, OURS], { voters: 5 })), true);
+  assert.equal(hasLease(leaderWith([...ours, undefined], { voters: 5 })), false, 'old');
+  assert.equal(hasLease(leaderWith([...ours, 0n], { voters: 5 })), false, 'new, but of C');
+  assert.equal(hasLease(leaderWith(ours, { voters: 5 })), false, 'not heard of');
 });
 
 test('a member that is replaced by one of C ends the lease with its first word', () => {
-  const single = leaderWith(
-    new Map([
-      [2, OURS],
-      [3, OURS],
-    ]),
-  );
+  const single = leaderWith([OURS, OURS]);
   single.acknowledge(3, 2, undefined);
   assert.equal(hasLease(single), false);
   single.acknowledge(3, 2, OURS);
@@ -134,12 +108,7 @@ test('a member that is replaced by one of C ends the lease with its first word',
 });
 
 test('a voter of C that is removed counts until that is committed', () => {
-  const single = leaderWith(
-    new Map([
-      [2, OURS],
-      [3, undefined],
-    ]),
-  );
+  const single = leaderWith([OURS, undefined]);
   single.step({ kind: 'change', request: 9, change: { kind: 'remove', id: 3n } });
   assert.equal(single.raft.configuration.servers.length, 2);
   assert.equal(hasLease(single), false);
@@ -150,37 +119,12 @@ test('a voter of C that is removed counts until that is committed', () => {
 
 test('who has another election timeout gives no lease', () => {
   const other = encodeFeatures(ELECTION_TIMEOUT_MS / 2);
-  assert.equal(
-    hasLease(
-      leaderWith(
-        new Map([
-          [2, other],
-          [3, other],
-        ]),
-      ),
-    ),
-    false,
-  );
-  assert.equal(
-    hasLease(
-      leaderWith(
-        new Map([
-          [2, other],
-          [3, OURS],
-        ]),
-      ),
-    ),
-    true,
-  );
+  assert.equal(hasLease(leaderWith([other, other])), false);
+  assert.equal(hasLease(leaderWith([other, OURS])), true);
 });
 
 test('a probe of an earlier term that is answered in this one counts for nothing', () => {
-  const single = leaderWith(
-    new Map([
-      [2, OURS],
-      [3, OURS],
-    ]),
-  );
+  const single = leaderWith([OURS, OURS]);
   single.nowMs += ELECTION_TIMEOUT_MS;
   const number = probeIn(single.step({ kind: 'read', request: 2 }));
   const before = new Single({ term: 2, terms: [2] });

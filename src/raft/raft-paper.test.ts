@@ -3,7 +3,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RequestVote } from './messages.ts';
-import { append, change, command, ELECTION_TIMEOUT_MS, kinds, peer, sent, Single } from './raft.test.helpers.ts';
+import {
+  append,
+  change,
+  command,
+  ELECTION_TIMEOUT_MS,
+  kinds,
+  offerSnapshot,
+  peer,
+  sent,
+  Single,
+  snapshotFor,
+} from './raft.test.helpers.ts';
 
 const vote = (term: number, candidate: number, lastIndex: number, lastTerm: number, preVote = false): RequestVote => ({
   kind: 'requestVote',
@@ -365,22 +376,14 @@ test('a term that is out of reach does not become that of the cluster', () => {
 
 test('while the disk is full no snapshot replaces the log', () => {
   const single = new Single({ term: 2 });
-  const message = {
-    kind: 'installSnapshot',
-    term: 2,
-    lastIndex: 9,
-    lastTerm: 2,
-    configurationIndex: 1,
-    configuration: single.raft.configuration,
-  } as const;
-  const offer = (): string[] => kinds(single.step({ kind: 'snapshotOffered', from: peer(2), message }));
+  const message = snapshotFor(single);
   const received = (): string[] => kinds(single.step({ kind: 'snapshotReceived', from: peer(2), message }));
   single.receive(2, append(2, 1, 1, [command(2)]));
-  assert.deepEqual(offer(), ['receiveSnapshot']);
+  assert.deepEqual(offerSnapshot(single), ['receiveSnapshot']);
   single.step({ kind: 'storeFailed' });
   assert.deepEqual(received(), ['discardSnapshot', 'appendEntriesResult'], 'it is to be sent again');
-  assert.deepEqual(offer(), ['appendEntriesResult']);
+  assert.deepEqual(offerSnapshot(single), ['appendEntriesResult']);
   single.step({ kind: 'storeRecovered' });
-  assert.deepEqual(offer(), ['receiveSnapshot']);
+  assert.deepEqual(offerSnapshot(single), ['receiveSnapshot']);
   assert.deepEqual(received(), ['installSnapshot']);
 });

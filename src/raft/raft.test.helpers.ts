@@ -101,6 +101,23 @@ export class Single {
   }
 }
 
+/** The first part of a snapshot of entry 9, term 2, from node 2. */
+export function snapshotFor(single: Single): InstallSnapshot {
+  return {
+    kind: 'installSnapshot',
+    term: 2,
+    lastIndex: 9,
+    lastTerm: 2,
+    configurationIndex: 1,
+    configuration: single.raft.configuration,
+  };
+}
+
+/** Node 2 offers that snapshot. Gives what comes of it. */
+export function offerSnapshot(single: Single): string[] {
+  return kinds(single.step({ kind: 'snapshotOffered', from: peer(2), message: snapshotFor(single) }));
+}
+
 export function sent(outputs: readonly Output[]): { readonly to: number; readonly message: Plain }[] {
   return outputs.flatMap(output =>
     output.kind === 'send' ? [{ to: Number(output.to.id), message: output.message }] : [],

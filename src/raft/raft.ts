@@ -107,7 +107,7 @@ export class Raft {
     return this.#leader?.firstIndex;
   }
 
-  /** Whether entries are sent to anybody: then their memory is not the host's to use again. */
+  /** Whether entries are sent to anybody, or may be: then the newest ones are kept for a while. */
   get hasPeers(): boolean {
     return this.#core.role !== 'leader' || this.#leader?.hasPeers === true;
   }

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { Finished } from '../support/child.ts';
 import { CommandLine } from '../support/command-line.ts';
 import { readContent } from '../support/content.ts';
 import { copyOf } from '../support/copies.ts';
@@ -14,8 +13,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { Connection } from '../support/connection.ts';
 
 test('import and export', async t => {
-  const commandLine = new CommandLine(t);
-  const dqliteNode = (...args: string[]): Promise<Finished> => commandLine.run(args);
+  const { dqliteNode } = new CommandLine(t);
   const folder = temporaryDirectory(t);
   const address = `127.0.0.1:${await freePort()}`;
   const node: ServedNode = await serve(t, { directory: temporaryDirectory(t), address });

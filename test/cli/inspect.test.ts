@@ -5,7 +5,6 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, w
 import path from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { inspect as command } from '../../src/cli/inspect.ts';
-import type { Finished } from '../support/child.ts';
 import { CommandLine } from '../support/command-line.ts';
 import { copyOf } from '../support/copies.ts';
 import { serve } from '../support/serve.ts';
@@ -13,11 +12,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { playTranscript } from '../support/transcript.ts';
 import { Connection } from '../support/connection.ts';
 
-const commandLine = new CommandLine({ after });
-
-function dqliteNode(...args: string[]): Promise<Finished> {
-  return commandLine.run(args);
-}
+const { dqliteNode } = new CommandLine({ after });
 
 /** Every file of a folder, with what changes when it is written to. */
 function contents(directory: string): Map<string, string> {

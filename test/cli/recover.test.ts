@@ -4,18 +4,13 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import type { Finished } from '../support/child.ts';
 import { CommandLine } from '../support/command-line.ts';
 import { copyOf } from '../support/copies.ts';
 import { serve } from '../support/serve.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { Connection } from '../support/connection.ts';
 
-const commandLine = new CommandLine({ after });
-
-function dqliteNode(...args: string[]): Promise<Finished> {
-  return commandLine.run(args);
-}
+const { dqliteNode } = new CommandLine({ after });
 
 const ID = 3297041220608546238n;
 const MEMBER = `${ID},node.test:1,voter`;

@@ -27,6 +27,9 @@ export class CommandLine {
     this.#child = new Child(scope, process.execPath, [PROGRAM]);
   }
 
+  /** As the `dqliteNode` of serve.ts, for a test that needs no process of its own. */
+  readonly dqliteNode = (...args: string[]): Promise<Finished> => this.run(args);
+
   async run(
     args: readonly string[],
     options: { readonly cwd?: string; readonly input?: string } = {},
