@@ -182,12 +182,17 @@ export class Writer {
     this.offset += 8;
   }
 
+  /** 64 bits, given as two halves. */
+  words(low: number, high: number): void {
+    this.reserve(8);
+    this.view.setInt32(this.offset, low, true);
+    this.view.setInt32(this.offset + 4, high, true);
+    this.offset += 8;
+  }
+
   /** A non-negative safe integer as 64 bits. */
   safeUint64(value: number): void {
-    this.reserve(8);
-    this.view.setUint32(this.offset, value >>> 0, true);
-    this.view.setUint32(this.offset + 4, Math.floor(value / 4294967296), true);
-    this.offset += 8;
+    this.words(value >>> 0, Math.floor(value / 4294967296));
   }
 
   double(value: number): void {

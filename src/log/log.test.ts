@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { encodeBatchHeader, encodeSegmentHeader, OPEN_SEGMENT_SIZE } from '../format/index.ts';
 import { DqliteError } from '../lib/errors.ts';
@@ -130,6 +131,22 @@ test('zeros follow the last batch of an open segment, at least 16 bytes', async 
       'only zeros follow',
     );
   }
+});
+
+test('the segment after one that is being filled is allocated as a whole before it is needed', async () => {
+  const files = new SimulatedFiles();
+  const scheduler = new Scheduler();
+  const log = await newLog(files, { clock: new SimulatedClock(scheduler) });
+  await log.append([entryOf(2, 4 * MIB)]);
+  const isWhole = async (): Promise<boolean> => (await readFile(files, 'open-3')).length === OPEN_SEGMENT_SIZE + 16;
+  for (let turn = 0; turn < 1000 && !(await isWhole()); turn++) await setImmediate();
+  // Fills the rest of the first one exactly, and the second one as well.
+  await log.append([entryOf(3, 4 * MIB - 8 - 2 * 32)]);
+  await scheduler.run(log.append([entryOf(4, OPEN_SEGMENT_SIZE - 8 - 32)]));
+  assert.ok(await isWhole(), 'a batch needed no more space');
+  await log.close();
+  const names = [closedName(1, 1), closedName(2, 3), closedName(4, 4), 'metadata1'];
+  assert.deepEqual(await listDirectory(files), names);
 });
 
 test('segments are filled up to 8 MiB and closed at their last batch', async () => {

@@ -55,7 +55,7 @@ import { removeFromEnd, writeClosedSegment } from './truncation.ts';
 import { UselessSegments } from './useless-segments.ts';
 
 /** The next segment is prepared once this part of the present one is full. */
-const PREPARE_AT = 0.75;
+const PREPARE_AT = 0.25;
 /** Data that is checksummed without letting other work run in between. */
 const CRC_SLICE_SIZE = 4 * 1024 * 1024;
 
@@ -474,7 +474,7 @@ export class Log {
     index.end = writer.used;
     this.#lastIndex += entries.length;
     this.#bytesWritten += size;
-    if (writer.used > this.#segmentSize * PREPARE_AT) this.#prepare();
+    if (writer.used > this.#segmentSize * PREPARE_AT) this.#prepare(true);
   }
 
   /** Space may have lacked for the zeros after a batch only: then the whole batch is there. Whether it is removed. */
@@ -526,27 +526,30 @@ export class Log {
     this.#prepare();
     const writer = await this.#prepared!;
     this.#prepared = undefined;
+    await writer.begin();
     const index = new SegmentIndex(writer.name, this.#lastIndex + 1);
     this.#segments.push(index);
     return { writer, index };
   }
 
-  #prepare(): void {
+  /** `isAhead`: allocates the segment as a whole, if there is time; the rate of writing shows that it will be needed. */
+  #prepare(isAhead = false): void {
     if (this.#prepared !== undefined) return;
     const name = formatFileName({ kind: 'open', counter: ++this.#counter });
-    this.#prepared = this.#createSegment(name);
+    this.#prepared = this.#createSegment(name, isAhead);
     // A failure is met where the segment is needed; until then nobody waits for this promise.
     this.#prepared.catch(() => {
       this.#prepared = undefined;
     });
   }
 
-  async #createSegment(name: string): Promise<SegmentWriter> {
+  async #createSegment(name: string, isAhead: boolean): Promise<SegmentWriter> {
     const { directory, logger } = this.#options;
     const file = await this.#files.open(this.#path(name), { mode: 'create', durable: true });
     try {
       const writer = await SegmentWriter.create(name, file, this.#segmentSize);
       await this.#files.syncDirectory(directory);
+      if (isAhead) writer.fill();
       return writer;
     } catch (error) {
       try {
@@ -607,6 +610,7 @@ export class Log {
     if (this.#prepared === undefined) return;
     try {
       const writer = await this.#prepared;
+      await writer.begin();
       await writer.abandon();
       await removeIfThere(this.#files, this.#path(writer.name));
       await this.#files.syncDirectory(this.#options.directory);

@@ -1,8 +1,9 @@
 /**
  * The segment that is being written. A batch is one vectored write of a durable file: header, data, and zeros up
- * to the next preallocation step if the batch reaches beyond what is allocated. So most writes change no file
- * size, which makes their sync cheaper, none writes zeros twice, and the bytes after the last batch are always
- * zeros (C dqlite refuses a segment that ends inside a batch).
+ * to the next preallocation step if the batch reaches beyond what is allocated. A segment that follows a busy one is
+ * filled with zeros before it is needed. So most writes change no file size, which makes their sync cheaper, none
+ * writes zeros twice, and the bytes after the last batch are always zeros (C dqlite refuses a segment that ends
+ * inside a batch).
  */
 
 import { encodeSegmentHeader, OPEN_SEGMENT_SIZE, SEGMENT_HEADER_SIZE } from '../format/index.ts';
@@ -10,10 +11,12 @@ import type { File } from '../host/types.ts';
 
 /** Zeros that a batch brings along when it outgrows the allocated part. */
 const PREALLOCATION_STEP = 256 * 1024;
+/** Zeros that are written at a time ahead of the batches. */
+const FILL_STEP = 1024 * 1024;
 /** C dqlite reads 16 bytes after the last batch to see that there is none. */
 const SPARE_SIZE = 16;
 
-const zeros = new Uint8Array(PREALLOCATION_STEP + SPARE_SIZE);
+const zeros = new Uint8Array(FILL_STEP + SPARE_SIZE);
 
 export class SegmentWriter {
   readonly name: string;
@@ -22,6 +25,8 @@ export class SegmentWriter {
   readonly #segmentSize: number;
   readonly #step: number;
   #allocated = 0;
+  #filling: Promise<void> = Promise.resolve();
+  #fillWanted = false;
   #finished = false;
   #closed = false;
   /** Bytes that hold batches. */
@@ -42,6 +47,31 @@ export class SegmentWriter {
     await file.write([zeros.subarray(0, writer.#step)], 0);
     writer.#allocated = writer.#step;
     return writer;
+  }
+
+  /** Allocates the rest in the background, until `begin` is called. */
+  fill(): void {
+    this.#fillWanted = true;
+    this.#filling = this.#fill();
+  }
+
+  async #fill(): Promise<void> {
+    while (this.#fillWanted && this.#allocated < this.#segmentSize) {
+      const next = Math.min(this.#allocated + FILL_STEP, this.#segmentSize + SPARE_SIZE);
+      try {
+        await this.#file.write([zeros.subarray(0, next - this.#allocated)], this.#allocated);
+      } catch {
+        // Zeros in part are zeros. The batch that needs the space meets the error, if it lasts.
+        return;
+      }
+      this.#allocated = next;
+    }
+  }
+
+  /** To be called before the first batch. */
+  async begin(): Promise<void> {
+    this.#fillWanted = false;
+    await this.#filling;
   }
 
   /** Whether a batch should go into the next segment; one that is too large for any gets one of its own. */

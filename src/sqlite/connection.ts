@@ -34,6 +34,7 @@ import { SqliteError, TOO_SLOW } from './error.ts';
 import { MainFile, type View } from './main-file.ts';
 import type { Sqlite } from './sqlite.ts';
 import { Statement } from './statement.ts';
+import { findValueLayout } from './value-layout.ts';
 import { Budget } from './temp-file.ts';
 import type { Pointer } from './wasm.ts';
 
@@ -129,6 +130,7 @@ export class Connection {
     );
     sqlite.stringFunctions.define(this.pointer);
     exports.sqlite3_progress_handler(this.pointer, sqlite.progressOpcodes, sqlite.progressCallback, 0);
+    sqlite.valueLayout ??= findValueLayout(this);
   }
 
   get autocommit(): boolean {

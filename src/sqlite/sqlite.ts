@@ -16,6 +16,7 @@ import { InstanceBroken, SqliteError, TOO_SLOW } from './error.ts';
 import { Heap } from './heap.ts';
 import { StringFunctions } from './string-functions.ts';
 import { Budget } from './temp-file.ts';
+import type { ValueLayout } from './value-layout.ts';
 import { Vfs, type Environment } from './vfs.ts';
 import { instantiate, type Exports, type Pointer, type SqliteModule } from './wasm.ts';
 
@@ -60,6 +61,8 @@ export class Sqlite {
   readonly progressOpcodes: number = PROGRESS_OPCODES;
   /** Where a connection keeps its counters; found in the first one. */
   counters: CounterOffsets | undefined = undefined;
+  /** Where the values of a result row lie; found in the first connection. */
+  valueLayout: ValueLayout | undefined = undefined;
   readonly stringFunctions: StringFunctions;
   /** Scratch memory; valid until the next use by anyone. */
   readonly #scratch: Pointer;

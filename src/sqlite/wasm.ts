@@ -66,6 +66,7 @@ export interface Exports {
   sqlite3_column_text(statement: Pointer, column: number): Pointer;
   sqlite3_column_blob(statement: Pointer, column: number): Pointer;
   sqlite3_column_bytes(statement: Pointer, column: number): number;
+  sqlite3_column_value(statement: Pointer, column: number): Pointer;
   sqlite3_changes(db: Pointer): number;
   sqlite3_total_changes(db: Pointer): number;
   sqlite3_db_status(db: Pointer, what: number, current: Pointer, highest: Pointer, reset: number): number;
