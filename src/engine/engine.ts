@@ -34,11 +34,8 @@ import { DatabaseImage, EngineSnapshot, SnapshotRestorer } from './snapshot.ts';
 export interface Replicator {
   /** Whether `propose` may be called. */
   readonly canPropose: boolean;
-  /**
-   * Appends commands to the log of the leader. Gives the index of the first. `allWait`: whoever was served lately waits
-   * for them and for nothing else.
-   */
-  propose(commands: readonly Command[], allWait: boolean): number;
+  /** Appends commands to the log of the leader. Gives the index of the first. */
+  propose(commands: readonly Command[]): number;
   /** Whether this node is known to lead at this moment. */
   hasLease(): boolean;
   /** Calls back, perhaps at once, with whether this node led at some time after the call. */
@@ -244,6 +241,11 @@ export class Engine implements DatabaseOwner {
 
   closeConnection(connection: Connection): void {
     if (connection.sqlite.broken === undefined) this.guard(() => connection.close());
+  }
+
+  /** Whether everybody who was served lately waits for what was proposed last, and for nothing else. */
+  get allWait(): boolean {
+    return this.#proposer.allWait;
   }
 
   /** A request of a client has its answer. */

@@ -28,6 +28,8 @@ export class Proposer {
   #sealing = false;
   /** Answers since the last proposal that no commit has released: to reads, and inside transactions. */
   #otherAnswers = 0;
+  /** Whether everybody who was served before the last proposal waits for its commit. */
+  allWait = false;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -140,9 +142,9 @@ export class Proposer {
     }
     this.#slotTaken = true;
     this.#lastBatchBytes = bytes;
-    const allWait = this.#otherAnswers === 0 && this.#engine.streams.size === 0;
+    this.allWait = this.#otherAnswers === 0 && this.#engine.streams.size === 0;
     this.#otherAnswers = 0;
-    const first = replicator.propose(commands, allWait);
+    const first = replicator.propose(commands);
     for (const [position, database] of proposed.entries()) this.#executed.push({ index: first + position, database });
   }
 }

@@ -42,7 +42,7 @@ function run(target: string, start: (done: (error: NodeJS.ErrnoException | null)
 }
 
 /** Beyond this size other requests are worth more than the wake-ups of another thread. */
-const MAX_BLOCKING_BYTES = 256 * 1024;
+const MAX_BLOCKING_BYTES = 1024 * 1024;
 /** A wait that nobody notices. After a longer one, of a disk that is busy or stalls, none is tried for so many times its length. */
 const QUICK_MS = 5;
 const PAUSE_FACTOR = 20;

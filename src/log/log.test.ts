@@ -111,6 +111,18 @@ test('a log that nothing was appended to leaves nothing behind', async () => {
   assert.deepEqual(await listDirectory(files), [closedName(1, 1), 'metadata1']);
 });
 
+test('whether this thread may wait for the disk is asked when there is something to write, after the turn of the caller', async () => {
+  const log = await newLog(new SimulatedFiles());
+  let asked = 0;
+  const mayBlock = (): boolean => ++asked > 0;
+  const done = log.append([entryOf(2, 8)], mayBlock);
+  await Promise.resolve();
+  assert.equal(asked, 0, 'the caller still sends');
+  await done;
+  assert.equal(asked, 1);
+  await log.close();
+});
+
 test('zeros follow the last batch of an open segment, at least 16 bytes', async () => {
   const files = new SimulatedFiles();
   const log = await newLog(files);

@@ -273,12 +273,13 @@ export class Log {
   /**
    * Writes entries after the last one as one batch. Resolves when they are durable. Rejects with `FileError`; then
    * nothing can be appended until `recover` has resolved. None of the entries is in the log, but after an error other
-   * than ENOSPC and EMFILE, or if `isRepaired` is false, the next start may find them. `blocking`: see `File`.
+   * than ENOSPC and EMFILE, or if `isRepaired` is false, the next start may find them. `mayBlock` is asked once
+   * there is something to write: `blocking` of `File`.
    */
-  append(entries: readonly Entry[], blocking = false): Promise<void> {
+  append(entries: readonly Entry[], mayBlock = (): boolean => false): Promise<void> {
     assert(this.#state === 'idle', this.#state === 'failed' ? 'an append has failed' : 'one append at a time');
     this.#state = 'appending';
-    const done = this.#append(entries, blocking).then(
+    const done = this.#append(entries, mayBlock).then(
       () => {
         this.#state = 'idle';
         if (this.#retireWanted) this.#retire();
@@ -451,7 +452,9 @@ export class Log {
     }
   }
 
-  async #append(entries: readonly Entry[], blocking: boolean): Promise<void> {
+  async #append(entries: readonly Entry[], mayBlock: () => boolean): Promise<void> {
+    // After what else the caller does at this time: it sends the entries to others, who write them meanwhile.
+    await Promise.resolve();
     const data = entries.map(entry => entry.data);
     const header = encodeBatchHeader(entries, await this.#dataCrc(data));
     const size = data.reduce((sum, piece) => sum + piece.length, header.length);
@@ -464,7 +467,7 @@ export class Log {
     this.#active ??= await this.#activate();
     const { writer, index } = this.#active;
     const { batchOffset } = writer;
-    await writer.write(header, data, blocking);
+    await writer.write(header, data, mayBlock());
     index.beginBatch(batchOffset);
     let offset = batchOffset + header.length;
     for (const entry of entries) {

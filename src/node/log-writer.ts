@@ -37,12 +37,13 @@ export class LogWriter {
   #idle: (() => void) | undefined = undefined;
   /** Settles when the snapshot that is being taken is written: the log changes in no other way meanwhile. */
   snapshotTaken: Promise<void> | undefined = undefined;
-  /** Nobody is kept waiting if this thread waits for the next write itself. */
-  mayBlock = false;
+  /** Asked before each write: whether nobody is kept waiting if this thread waits for the disk itself. */
+  readonly #mayBlock: () => boolean;
 
-  constructor(log: Log, events: LogWriterEvents) {
+  constructor(log: Log, events: LogWriterEvents, mayBlock: () => boolean) {
     this.#log = log;
     this.#events = events;
+    this.#mayBlock = mayBlock;
   }
 
   get isBusy(): boolean {
@@ -100,9 +101,7 @@ export class LogWriter {
   }
 
   async #do(work: Work): Promise<void> {
-    const blocking = this.mayBlock;
-    this.mayBlock = false;
-    if (work.kind === 'append') return this.#log.append(work.entries, blocking);
+    if (work.kind === 'append') return this.#log.append(work.entries, this.#mayBlock);
     await this.snapshotTaken;
     switch (work.kind) {
       case 'truncate':

@@ -32,8 +32,8 @@ export interface NodeOptions {
    */
   readonly leases?: boolean | undefined;
   /**
-   * Nothing but this node runs on this thread (default false; `dqlite-node serve` says so): while it is the only voter
-   * and everybody whom it serves waits for the same write, the thread waits for the disk itself, which is faster.
+   * Nothing but this node runs on this thread (default false; `dqlite-node serve` says so): when everybody whom it
+   * serves waits for the same write, the thread waits for the disk itself, which is faster.
    */
   readonly dedicatedThread?: boolean | undefined;
   /** Take a snapshot after this many entries, as C dqlite does; by default when the log outweighs the databases. */

@@ -30,7 +30,7 @@ import type {
 } from '../raft/index.ts';
 import { Queue } from '../lib/queue.ts';
 import { IncomingSnapshots } from './incoming-snapshots.ts';
-import { LogWriter } from './log-writer.ts';
+import { LogWriter, type LogWriterEvents } from './log-writer.ts';
 
 export interface ReplicaOptions {
   readonly clock: Clock;
@@ -141,13 +141,14 @@ export class Replica implements Replicator {
     this.#applied = this.#snapshotIndex;
     this.#bytesSinceSnapshot = log.bytesAfter(this.#snapshotIndex);
     this.#peers = options.peers(this);
-    this.#writer = new LogWriter(log, {
+    const events: LogWriterEvents = {
       stored: (entries, last) => this.#guard(() => this.#stored(entries, last)),
       truncated: () => this.#guard(() => this.#step({ kind: 'truncated' })),
       installed: received => this.#guard(() => this.#restore(received)),
       appendFailed: error => this.#guard(() => this.#appendFailed(error)),
       failed: error => this.#fail(error),
-    });
+    };
+    this.#writer = new LogWriter(log, events, () => this.#mayBlock());
     this.#incoming = new IncomingSnapshots(log, options.logger, {
       progress: from => this.#guard(() => this.#step({ kind: 'snapshotProgress', from })),
       received: (from, message) => this.#guard(() => this.#step({ kind: 'snapshotReceived', from, message })),
@@ -168,9 +169,8 @@ export class Replica implements Replicator {
     return this.#raft.canPropose && !this.#stopped;
   }
 
-  propose(commands: readonly Command[], allWait: boolean): Index {
+  propose(commands: readonly Command[]): Index {
     const first = this.#raft.log.lastIndex + 1;
-    this.#writer.mayBlock = allWait && this.#options.dedicatedThread && !this.#raft.hasPeers;
     this.#step({ kind: 'propose', entries: commands.map(command => ({ type: 'command', ...command })) });
     assert(this.#raft.log.lastIndex === first + commands.length - 1, 'a proposal was refused');
     return first;
@@ -248,6 +248,12 @@ export class Replica implements Replicator {
 
   unreachable(peer: ServerId): void {
     this.#guard(() => this.#step({ kind: 'unreachable', peer }));
+  }
+
+  /** Whether nobody is kept waiting by a wait for the disk: no client, and no member for what is being sent. */
+  #mayBlock(): boolean {
+    if (!this.#options.dedicatedThread) return false;
+    return (this.#raft.role !== 'leader' || this.#engine.allWait) && this.#peers.isIdle;
   }
 
   // --- Ending ---------------------------------------------------------------------------------------------------

@@ -258,8 +258,8 @@ export class EngineWorld implements Replicator {
 
   // --- For the engine -------------------------------------------------------------------------------------------
 
-  propose(commands: readonly Command[], allWait: boolean): number {
-    this.allWait = allWait;
+  propose(commands: readonly Command[]): number {
+    this.allWait = this.engine.allWait;
     const first = this.#lastIndex + 1;
     for (const { data } of commands) {
       const command = decodeCommand(data);
