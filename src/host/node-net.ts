@@ -18,7 +18,7 @@ const KEEP_ALIVE_MS = 60_000;
 const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
 /** A client that has sent its last request may close its side and still read the answers. */
 const ACCEPT_OPTIONS = { allowHalfOpen: true, ...SOCKET_OPTIONS };
-/** What any accepted connection reads into. */
+/** What any connection reads into. */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
 /** Bytes of an abstract name without the leading NUL. */
 const ABSTRACT_NAME_SIZE = 107;
@@ -157,7 +157,11 @@ export class NodeNet implements Net {
   async connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
     const target = socketTarget(parseAddress(address), address);
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ ...target, ...SOCKET_OPTIONS } as net.NetConnectOpts);
+      let received: (bytes: Buffer) => void = () => {};
+      const onread = intoOneBuffer(bytes => received(bytes));
+      const socket = net.connect({ ...target, ...SOCKET_OPTIONS, onread } as net.NetConnectOpts);
+      // Nothing is read before there is somebody to receive it.
+      socket.pause();
       const fail = (error: Error): void => {
         socket.destroy();
         reject(new DqliteError('CONNECTION', `cannot connect to ${address}: ${systemText(error)}`, { cause: error }));
@@ -170,6 +174,8 @@ export class NodeNet implements Net {
         resolve(handlers => {
           const connection = new NodeConnection(socket, address, this.#outbox);
           connection.attach(handlers);
+          received = bytes => connection.received(bytes);
+          socket.resume();
           return connection;
         });
       });
@@ -183,20 +189,26 @@ export class NodeNet implements Net {
 
 /**
  * For every read Node allocates 64 KiB, cuts them to what has arrived and passes them through a stream, which is a
- * quarter of what a short request costs. Sockets that connect need not (`onread` of `net.connect`), those that a
- * server accepts have no such option: their handle is put into a socket that has. `accepted` is paused; a Node whose
- * sockets have no handle to be taken goes on with it.
+ * quarter of what a short request costs. With this option of a socket it does not.
+ */
+function intoOneBuffer(received: (bytes: Buffer) => void): net.OnReadOpts {
+  const callback = (size: number): boolean => {
+    received(Buffer.from(readBuffer.subarray(0, size)));
+    return true;
+  };
+  return { buffer: readBuffer, callback };
+}
+
+/**
+ * The same for a connection that was accepted, and is paused: servers have no such option, so that the handle is put
+ * into a socket that has. A Node whose sockets have no handle to be taken goes on as it would otherwise.
  */
 function readingIntoOneBuffer(accepted: net.Socket, received: (bytes: Buffer) => void): net.Socket {
   const owner = accepted as unknown as { _handle?: object | null };
   const handle = owner._handle;
   if (typeof handle !== 'object' || handle === null) return accepted.resume();
   owner._handle = null;
-  const callback = (size: number): boolean => {
-    received(Buffer.from(readBuffer.subarray(0, size)));
-    return true;
-  };
-  const options = { ...ACCEPT_OPTIONS, handle, onread: { buffer: readBuffer, callback } };
+  const options = { ...ACCEPT_OPTIONS, handle, onread: intoOneBuffer(received) };
   return new net.Socket(options);
 }
 
