@@ -111,15 +111,23 @@ test('a log that nothing was appended to leaves nothing behind', async () => {
   assert.deepEqual(await listDirectory(files), [closedName(1, 1), 'metadata1']);
 });
 
-test('whether this thread may wait for the disk is asked when there is something to write, after the turn of the caller', async () => {
+test('an append begins after the turn of its caller, and asks whether it may block when there is something to write', async () => {
   const log = await newLog(new SimulatedFiles());
-  let asked = 0;
-  const mayBlock = (): boolean => ++asked > 0;
-  const done = log.append([entryOf(2, 8)], mayBlock);
-  await Promise.resolve();
-  assert.equal(asked, 0, 'the caller still sends');
+  const { term, type, data } = entryOf(2, 8);
+  const events: string[] = [];
+  const entry: Entry = {
+    term,
+    type,
+    get data() {
+      events.push('read');
+      return data;
+    },
+  };
+  const done = log.append([entry], () => events.push('asked') > 0);
+  assert.deepEqual(events, [], 'the caller sends the entry first');
   await done;
-  assert.equal(asked, 1);
+  assert.equal(events[0], 'read');
+  assert.equal(events.filter(event => event === 'asked').length, 1);
   await log.close();
 });
 
