@@ -70,7 +70,7 @@ class NodeConnection implements Connection, OutboxMember {
     socket.on('close', () => handlers.closed(failure));
   }
 
-  /** Bytes that come by way of `readingIntoOneBuffer`. */
+  /** Bytes that come by way of `intoOneBuffer`. */
   received(bytes: Uint8Array): void {
     this.#received(bytes);
   }
@@ -157,9 +157,9 @@ export class NodeNet implements Net {
   async connect(address: string, timeoutMs: number): Promise<(handlers: ConnectionHandlers) => Connection> {
     const target = socketTarget(parseAddress(address), address);
     return new Promise((resolve, reject) => {
-      let received: (bytes: Buffer) => void = () => {};
-      const onread = intoOneBuffer(bytes => received(bytes));
+      const onread = intoOneBuffer(bytes => connection.received(bytes));
       const socket = net.connect({ ...target, ...SOCKET_OPTIONS, onread } as net.NetConnectOpts);
+      const connection: NodeConnection = new NodeConnection(socket, address, this.#outbox);
       // Nothing is read before there is somebody to receive it.
       socket.pause();
       const fail = (error: Error): void => {
@@ -172,9 +172,7 @@ export class NodeNet implements Net {
         socket.setTimeout(0);
         socket.removeListener('error', fail);
         resolve(handlers => {
-          const connection = new NodeConnection(socket, address, this.#outbox);
           connection.attach(handlers);
-          received = bytes => connection.received(bytes);
           socket.resume();
           return connection;
         });

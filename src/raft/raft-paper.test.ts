@@ -277,14 +277,7 @@ test('6: a server uses the newest configuration in its log, and the one before w
 
 test('7: a snapshot replaces a log that lacks its last entry, and is acknowledged when it is installed', () => {
   const single = new Single({ term: 2 });
-  const message = {
-    kind: 'installSnapshot',
-    term: 2,
-    lastIndex: 9,
-    lastTerm: 2,
-    configurationIndex: 1,
-    configuration: single.raft.configuration,
-  } as const;
+  const message = snapshotFor(single);
   const offered = single.step({ kind: 'snapshotOffered', from: peer(2), message });
   assert.deepEqual(kinds(offered), ['leaderChanged', 'receiveSnapshot']);
   assert.deepEqual(kinds(single.step({ kind: 'snapshotReceived', from: peer(2), message })), ['installSnapshot']);
