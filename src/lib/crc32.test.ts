@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { encodeUtf8 } from './bytes.ts';
-import { crc32 } from './crc32.ts';
+import { Fold } from './crc32-fold.ts';
+import { crc32, crc32BySlices } from './crc32.ts';
 
 /** The definition, bit by bit. */
 function slowCrc32(bytes: Uint8Array): number {
@@ -44,4 +45,28 @@ test('pieces chained give the CRC of the whole', () => {
       assert.equal(chained, crc32(Buffer.concat(pieces)));
     }),
   );
+});
+
+test('long data: the fold gives what the tables give, around each size where it goes another way', () => {
+  assert.ok(Fold.create() !== undefined, 'this Node has WebAssembly with SIMD');
+  const step = 128;
+  const piece = 120 * 1024 + Fold.MIN_SIZE / 2;
+  const around = [Fold.MIN_SIZE, Fold.MIN_SIZE + step, piece, piece + step, piece + Fold.MIN_SIZE, 3 * piece];
+  const data = new Uint8Array(4 * piece);
+  for (let i = 0; i < data.length; i++) data[i] = Math.imul(i + 1, 0x9e3779b1) >>> 24;
+  for (const size of around.flatMap(size => [size - 17, size - 1, size, size + 1, size + 15])) {
+    for (const start of [0, 3]) {
+      const bytes = data.subarray(start, start + size);
+      assert.equal(crc32(bytes, 0xdeadbeef), crc32BySlices(bytes, 0xdeadbeef), `${size} bytes from ${start} on`);
+    }
+  }
+});
+
+test('long data: every bit counts', () => {
+  const bytes = new Uint8Array(Fold.MIN_SIZE + 300);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = 0x80 >> (i % 8);
+    assert.equal(crc32(bytes), crc32BySlices(bytes, 0), `byte ${i}`);
+    bytes[i] = 0;
+  }
 });

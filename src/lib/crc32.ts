@@ -2,9 +2,11 @@
  * The CRC-32 of dqlite's files (raft and disk spec section 5.3): polynomial 0x04C11DB7, most
  * significant bit first, initial value 0, no final xor. Not the CRC of zlib and PNG.
  *
- * Every byte that reaches the log passes through here, so sixteen bytes are taken at a time
- * ("slicing by 16"): 2.5 GB/s against 1.6 GB/s by 8 and 0.5 GB/s byte by byte (Node 20, 4 KiB to 4 MiB).
+ * Every byte that reaches the log passes through here, on the leader and on each follower. What is long enough is
+ * shortened by `crc32-fold.ts`; the rest is taken sixteen bytes at a time ("slicing by 16").
  */
+
+import { Fold, type FoldedPiece } from './crc32-fold.ts';
 
 const POLYNOMIAL = 0x04c11db7;
 const SLICES = 16;
@@ -26,8 +28,30 @@ function makeTable(): Int32Array {
   return table;
 }
 
+/** Made when it is first needed; undefined where WebAssembly or its SIMD is missing. */
+let fold: Fold | undefined;
+let isFoldMade = false;
+
 /** The CRC of `bytes` as an unsigned 32-bit number. `previous` is the CRC of what comes before them. */
 export function crc32(bytes: Uint8Array, previous = 0): number {
+  if (bytes.length < Fold.MIN_SIZE) return crc32BySlices(bytes, previous);
+  if (!isFoldMade) {
+    isFoldMade = true;
+    fold = Fold.create();
+  }
+  if (fold === undefined) return crc32BySlices(bytes, previous);
+  let crc = previous;
+  let start = 0;
+  while (bytes.length - start >= Fold.MIN_SIZE) {
+    const { size, folded }: FoldedPiece = fold.next(bytes, start, crc);
+    crc = crc32BySlices(folded, 0);
+    start += size;
+  }
+  return start === bytes.length ? crc : crc32BySlices(bytes.subarray(start), crc);
+}
+
+/** The same, by tables alone. */
+export function crc32BySlices(bytes: Uint8Array, previous: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const slicedEnd = bytes.length - (bytes.length % SLICES);
   let crc = previous | 0;

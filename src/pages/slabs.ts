@@ -76,7 +76,7 @@ export class PageSlabs {
   free(image: number): void {
     const number = Math.floor(image / SLOTS_PER_SLAB);
     const slab = this.#slabs[number];
-    assert(slab !== undefined, `image ${image} freed twice`);
+    assert(slab !== undefined, 'an image freed twice');
     this.#used--;
     slab.free[slab.freeCount++] = image % SLOTS_PER_SLAB;
     if (slab.available === SLOTS_PER_SLAB) {
