@@ -70,8 +70,11 @@ const CLUSTER = 'cluster';
 const FAILOVER = 'failover';
 const FAILOVER_TRIALS = 20;
 const FAILOVER_LATENCY_MS = 20;
-/** Both sides get so much of each workload before a round is measured: programs that compile as they run need it. */
-const WARM_UP_SECONDS = 2;
+/**
+ * New servers get so much of their workloads, in equal parts, before a round is measured: programs that compile as they
+ * run need it.
+ */
+const WARM_UP_SECONDS = 10;
 const WORKLOADS: readonly string[] = [...new Set<string>(CASES.map(([workload]) => workload)), CLUSTER, FAILOVER];
 const DQBENCH_KNOWS: readonly WorkloadName[] = ['write', 'small', 'read', 'scan'];
 
@@ -207,10 +210,12 @@ async function measureCases(
     servers.push(ours);
     const peer = await startOther?.(newFolder(base, `peer-${kind}-${round}`));
     if (peer !== undefined) servers.push(peer);
-    for (const [workload, connections, peerConnections] of lastOfEach(cases)) {
+    const last = lastOfEach(cases);
+    for (const [workload, connections, peerConnections] of last) {
       console.error(`round ${round + 1}/${rounds}: ${kind} ${workload}, warming up`);
-      await load(ours, workload, connections, dqbench, WARM_UP_SECONDS);
-      if (peer !== undefined) await load(peer, workload, peerConnections, dqbench, WARM_UP_SECONDS);
+      const part = WARM_UP_SECONDS / last.length;
+      await load(ours, workload, connections, dqbench, part);
+      if (peer !== undefined) await load(peer, workload, peerConnections, dqbench, part);
     }
     for (const [index, [workload, connections, peerConnections]] of cases.entries()) {
       console.error(`round ${round + 1}/${rounds}: ${kind} ${workload}, ${connections}`);
