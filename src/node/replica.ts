@@ -111,7 +111,6 @@ export class Replica implements Replicator {
   #wanted = false;
   #applied: Index;
   #applying = false;
-  #applyScheduled = false;
   /** A snapshot of another node is replacing the state. */
   #installing = false;
   /** Goes on with it once the entries that were being applied are. */
@@ -349,9 +348,7 @@ export class Replica implements Replicator {
         this.#writer.truncate(output.firstIndex);
         return;
       case 'commit':
-        // A leader's clients wait for that; of a follower the leader wants its next entries first.
-        if (this.#raft.role === 'leader') this.#apply();
-        else this.#applyLater();
+        this.#apply();
         return;
       case 'send':
         this.#peers.send(output.to, output.message);
@@ -483,17 +480,6 @@ export class Replica implements Replicator {
   }
 
   // --- Applying -------------------------------------------------------------------------------------------------
-
-  /** Once what has arrived with the commit index is on its way to the disk, or on it if that is quick. */
-  #applyLater(): void {
-    if (this.#applyScheduled) return;
-    this.#applyScheduled = true;
-    this.#options.clock.defer(() => {
-      this.#applyScheduled = false;
-      this.#guard(() => this.#apply());
-      this.#recycle();
-    });
-  }
 
   /** Applies what is committed, in order, as far as it is in memory; the rest is read back from the disk. */
   #apply(): void {
