@@ -1,15 +1,15 @@
 /**
- * Shortens data without changing its CRC-32 (`crc32.ts`), five times as fast as tables compute it.
+ * Shortens data without changing its CRC-32 (`crc32.ts`): three times as fast as tables compute it for 12 KB, five to
+ * six times from 100 KB on.
  *
  * Data is a polynomial over GF(2), and its CRC what is left of it modulo P = 0x104C11DB7. P divides
  *
  *     Q = x^137 + x^84 + x^80 + x^70 + x^29 + x^8 + 1
  *
- * (the one multiple of seven terms below degree 150 whose second term is at least eight below the first; found by
- * search). So P divides Q^128, which is Q with every exponent times 128: a block of 16 bytes may be removed if it is
- * added (xor) to the blocks 53, 57, 67, 108, 129 and 137 behind it. Block by block, all but the last 137 go. Bytes need
- * no reordering, six loads and xors of SIMD do for 16 bytes, and no table takes the processor's cache. The idea, with
- * other polynomials, is that of Kadatch and Jenkins' and of "Chorba" (Russell, 2024).
+ * (found by search: few terms, a low degree, and a second term far enough below the first). So P divides Q^128 too,
+ * which is Q with every exponent times 128: a block of 16 bytes may be removed if it is added (xor) to the blocks 53, 57,
+ * 67, 108, 129 and 137 behind it. Block by block, all but the last 137 go. Bytes need no reordering, six loads and xors
+ * of SIMD do for 16 bytes, and no table takes the processor's cache. The idea is that of "Chorba" (Russell, 2024).
  */
 
 const BLOCK_SIZE = 16;
