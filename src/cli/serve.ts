@@ -31,8 +31,8 @@ Prints "ready <bound address>" once it accepts connections.`;
 
 /**
  * V8 begins to mark once less than the new space is left up to the limit of the heap. Beside a heap of 10 MB, as a node
- * has it, its own choice leaves less than that from the start, and it marks without end. Has it give three times the
- * heap instead.
+ * has it, its own choice leaves less than that from the start, and it marks without end. This leaves three times the
+ * heap above it instead.
  */
 const HEAP_GROWTH = '--heap-growing-percent=300';
 
