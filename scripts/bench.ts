@@ -211,9 +211,9 @@ async function measureCases(
     const peer = await startOther?.(newFolder(base, `peer-${kind}-${round}`));
     if (peer !== undefined) servers.push(peer);
     const last = lastOfEach(cases);
+    const part = WARM_UP_SECONDS / last.length;
     for (const [workload, connections, peerConnections] of last) {
       console.error(`round ${round + 1}/${rounds}: ${kind} ${workload}, warming up`);
-      const part = WARM_UP_SECONDS / last.length;
       await load(ours, workload, connections, dqbench, part);
       if (peer !== undefined) await load(peer, workload, peerConnections, dqbench, part);
     }

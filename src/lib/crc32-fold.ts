@@ -32,7 +32,7 @@ const REST_AT = HEAD_AT + HEAD_SIZE + NOTHING_SIZE;
 const FOLDED_AT = REST_AT + NOTHING_SIZE;
 const PAGES = Math.ceil((FOLDED_AT + NOTHING_SIZE) / 65536);
 
-/** So many bytes of the data are gone; what counts for the CRC is `folded`, valid until the next call. */
+/** So many bytes of the data are dealt with; what is left of them is `folded`, valid until the next call. */
 export interface FoldedPiece {
   readonly size: number;
   readonly folded: Uint8Array;
@@ -80,20 +80,21 @@ export class Fold {
     }
   }
 
-  /** The next piece of at least MIN_SIZE bytes from `start` on; `crc`: that of what comes before. */
-  next(bytes: Uint8Array, start: number, crc: number): FoldedPiece {
+  /** Takes the beginning of at least MIN_SIZE bytes. `crc`: that of what comes before. */
+  next(bytes: Uint8Array, crc: number): FoldedPiece {
     const memory = this.#memory;
-    const steps = Math.floor((bytes.length - start - REST_SIZE) / STEP_SIZE);
+    const steps = Math.floor((bytes.length - REST_SIZE) / STEP_SIZE);
     const headSize = Math.min(steps * STEP_SIZE, HEAD_SIZE);
+    const size = headSize + REST_SIZE;
     const end = HEAD_AT + headSize;
-    memory.set(bytes.subarray(start, start + headSize), HEAD_AT);
+    memory.set(bytes.subarray(0, headSize), HEAD_AT);
     memory.fill(0, end, end + NOTHING_SIZE);
-    memory.set(bytes.subarray(start + headSize, start + headSize + REST_SIZE), REST_AT);
+    memory.set(bytes.subarray(headSize, size), REST_AT);
     // A CRC so far stands for what came before, as if it were part of the next four bytes.
     this.#view.setInt32(HEAD_AT, this.#view.getInt32(HEAD_AT) ^ crc);
     this.#module.fold(0, headSize, HEAD_AT, HEAD_AT);
-    this.#module.fold(headSize, headSize + REST_SIZE, REST_AT, FOLDED_AT);
-    return { size: headSize + REST_SIZE, folded: this.#folded };
+    this.#module.fold(headSize, size, REST_AT, FOLDED_AT);
+    return { size, folded: this.#folded };
   }
 }
 

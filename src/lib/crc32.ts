@@ -6,7 +6,7 @@
  * shortened by `crc32-fold.ts`; the rest is taken sixteen bytes at a time ("slicing by 16").
  */
 
-import { Fold, type FoldedPiece } from './crc32-fold.ts';
+import { Fold } from './crc32-fold.ts';
 
 const POLYNOMIAL = 0x04c11db7;
 const SLICES = 16;
@@ -28,26 +28,21 @@ function makeTable(): Int32Array {
   return table;
 }
 
-/** Made when it is first needed; undefined where WebAssembly or its SIMD is missing. */
-let fold: Fold | undefined;
-let isFoldMade = false;
+/** Tried when it is first needed; 'unavailable' where WebAssembly or its SIMD is missing. */
+let fold: Fold | 'unavailable' | undefined;
 
 /** The CRC of `bytes` as an unsigned 32-bit number. `previous` is the CRC of what comes before them. */
 export function crc32(bytes: Uint8Array, previous = 0): number {
-  if (bytes.length < Fold.MIN_SIZE) return crc32BySlices(bytes, previous);
-  if (!isFoldMade) {
-    isFoldMade = true;
-    fold = Fold.create();
-  }
-  if (fold === undefined) return crc32BySlices(bytes, previous);
+  let rest = bytes;
   let crc = previous;
-  let start = 0;
-  while (bytes.length - start >= Fold.MIN_SIZE) {
-    const { size, folded }: FoldedPiece = fold.next(bytes, start, crc);
+  while (rest.length >= Fold.MIN_SIZE) {
+    fold ??= Fold.create() ?? 'unavailable';
+    if (fold === 'unavailable') break;
+    const { size, folded } = fold.next(rest, crc);
     crc = crc32BySlices(folded, 0);
-    start += size;
+    rest = rest.subarray(size);
   }
-  return start === bytes.length ? crc : crc32BySlices(bytes.subarray(start), crc);
+  return crc32BySlices(rest, crc);
 }
 
 /** The same, by tables alone. */
